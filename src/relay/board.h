@@ -1,0 +1,200 @@
+/*
+ * board.h
+ *	  The board: what relays, supervisor, writer and backends tell each other.
+ *
+ * One MAP_SHARED|MAP_ANONYMOUS mapping made in _PG_init, inherited by every
+ * process.  It survives a crash restart and a relay may be killed while it
+ * writes, so: atomics only, no locks, no pointers, every reader copes with any
+ * value.  Texts (last_error) are written by one process, and readers copy them
+ * and end them themselves.
+ *
+ * Who writes what:
+ *		relays[i]		relay i; pid, started_at, restarts, lost and the text: the
+ *						supervisor as well, while that relay is not running
+ *		writer			the writer; pid and state also the supervisor, while
+ *						there is no writer
+ *		slots[]			see Slot
+ *
+ * Times are microseconds since 2000-01-01 UTC (TimestampTz).
+ */
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BOARD_MAX_RELAYS 64
+#define BOARD_TEXT 512 /* bytes of a last_error, zero-terminated */
+#define BOARD_TOKEN 16 /* bytes of a carrier token */
+#define BOARD_TOKEN_PARAMETER "pgwire_trace.carrier"
+/* what the token adds to a startup packet: name, 32 hex digits, two zero bytes */
+#define BOARD_TOKEN_ADDS (sizeof(BOARD_TOKEN_PARAMETER) + 2 * BOARD_TOKEN + 1)
+
+typedef _Atomic uint32_t BoardU32;
+typedef _Atomic uint64_t BoardU64;
+typedef _Atomic int64_t BoardI64;
+
+/* A row of stat_relay. */
+typedef struct BoardRelay
+{
+	BoardU32 pid;   /* 0: not running */
+	BoardU32 ready; /* 1: it runs its loop */
+	BoardI64 started_at;
+	BoardU64 restarts;
+	BoardI64 heartbeat;   /* time of the last loop turn, or timer tick */
+	BoardU64 series;      /* its journal series */
+	BoardU64 flush_acked; /* highest flush_requested it has acted upon */
+
+	BoardU64 sessions_open;
+	BoardU64 sessions_total;
+	BoardU64 sessions_refused;
+	BoardU64 sessions_filtered;
+	BoardU64 sessions_sampled_out;
+	BoardU64 startups_failed;
+	BoardU64 unauthenticated; /* accepted, no AuthenticationOk yet */
+	BoardU64 exchanges_finished;
+	BoardU64 exchanges_journalled;
+	BoardU64 exchanges_dropped_journal_full;
+	BoardU64 exchanges_dropped_disk_full;
+	BoardU64 exchanges_lost_in_crash;
+	BoardU64 exchanges_paused;
+	BoardU64 exchanges_too_short; /* under min_duration */
+	BoardU64 sessions_desynchronised;
+	BoardU64 bytes_from_client;
+	BoardU64 bytes_to_client;
+	BoardU64 bytes_allocated;
+	BoardU64 log_lines_dropped;
+	BoardI64 last_error_at;
+	char last_error[BOARD_TEXT];
+} BoardRelay;
+
+typedef enum BoardWriterState
+{
+	WRITER_NOT_STARTED = 0, /* shown as starting */
+	WRITER_STARTING,
+	WRITER_RUNNING,
+	WRITER_IDLE,
+	WRITER_WAITING_LOCK,
+	WRITER_WAITING_EXTENSION,
+	WRITER_WAITING_DISK,
+	WRITER_STANDBY,
+	WRITER_REFUSED,
+	WRITER_PAUSED
+} BoardWriterState;
+
+/* The row of stat_writer. */
+typedef struct BoardWriter
+{
+	BoardU32 pid;         /* 0: not running */
+	BoardU32 state;       /* BoardWriterState */
+	BoardU64 rows_stored; /* exchanges, committed */
+	BoardU64 journal_bytes_waiting;
+	BoardI64 oldest_waiting_at; /* time of the oldest exchange not stored; 0: none */
+	BoardU64 exchanges_quarantined;
+	BoardU64 records_skipped; /* bytes or sequence gaps: torn, corrupt */
+	BoardU64 flush_acked;     /* everything up to this request is committed */
+	BoardI64 last_error_at;
+	char last_error[BOARD_TEXT];
+
+	/* the batch in hand: a writer that finds it set died of that batch */
+	BoardU64 batch_series;
+	BoardU64 batch_first; /* sequence numbers; 0: no batch in hand */
+	BoardU64 batch_last;
+	BoardU64 single_sequence; /* record being tried alone; 0: none */
+} BoardWriter;
+
+/*
+ * A slot carries the client's facts from the relay to the backend, under the
+ * token, and the backend's back.  It is held by up to two owners, each of whom
+ * clears only its own bit; with none left the slot is free.
+ *
+ *		0 -> RELAY					relay claims it (compare and swap)
+ *		RELAY -> RELAY|ARMED		facts and token are written
+ *		ARMED -> BACKEND			the hook found the token: used, once
+ *		clear RELAY					the carrier was closed by the server
+ *		clear BACKEND				the backend exits
+ *
+ * When a relay dies the supervisor clears RELAY and ARMED of its slots; at a
+ * crash restart it clears everything and counts generation up.
+ */
+#define SLOT_RELAY UINT32_C(1)
+#define SLOT_ARMED UINT32_C(2)
+#define SLOT_BACKEND UINT32_C(4)
+
+typedef struct BoardSlot
+{
+	BoardU32 state;
+	BoardU32 relay_no;
+	BoardU64 token[2]; /* the 16 bytes as they are in memory */
+	BoardU32 generation;
+
+	/* the client, by the relay */
+	BoardU64 session_id;     /* 0: this session is not recorded */
+	BoardU32 client_family;  /* AF_INET, AF_INET6, AF_UNIX */
+	BoardU32 client_port;    /* host byte order */
+	BoardU64 client_addr[2]; /* network byte order, as in memory */
+	BoardU32 carrier_port;   /* the relay's end of a TCP carrier, host byte order; 0: Unix */
+
+	/* the server, by the backend */
+	BoardU32 backend_pid;
+	BoardI64 backend_start;
+	BoardU32 database_oid;
+} BoardSlot;
+
+typedef struct Board
+{
+	BoardU32 generation; /* counted up by each supervisor before its first fork */
+	BoardU32 supervisor_pid;
+	BoardU64 flush_requested; /* counted up by flush() */
+	BoardU64 sessions_open;   /* over all relays; max_sessions is checked on it */
+	BoardU32 relay_count;
+	BoardU32 slot_count; /* max_sessions, and as many again for those that linger */
+	BoardRelay relays[BOARD_MAX_RELAYS];
+	BoardWriter writer;
+	BoardSlot slots[];
+} Board;
+
+#define BOARD_SIZE(slot_count) (sizeof(Board) + (size_t) (slot_count) * sizeof(BoardSlot))
+
+/*
+ * Adds to, or reads, a counter.  Relaxed: a counter stands for itself alone.
+ */
+static inline void
+board_add(BoardU64 *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static inline uint64_t
+board_get(const BoardU64 *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Claims a free slot for a relay. -1: none free. */
+extern int board_claim_slot(Board *board, uint32_t relay_no);
+
+/* Makes a claimed slot's token usable; its facts must be written already. */
+extern void board_arm_slot(Board *board, int slot, const uint8_t token[BOARD_TOKEN]);
+
+/*
+ * Finds the armed slot with this token in the present generation and takes it
+ * for the calling backend, once.  -1: unknown or used.
+ */
+extern int board_take_slot(Board *board, const uint8_t token[BOARD_TOKEN], uint32_t backend_pid);
+
+/* Gives up the relay's or the backend's hold on a slot. */
+extern void board_release_slot(Board *board, int slot, uint32_t owner_bit);
+
+/* After a relay's death: gives up all its holds and voids its unused tokens. */
+extern void board_release_relay(Board *board, uint32_t relay_no);
+
+/* At a supervisor's start: voids every slot, begins a new generation. */
+extern void board_void_slots(Board *board);
+
+/* Writes a last_error text, cut to size. */
+extern void board_set_error(char text[BOARD_TEXT], BoardI64 *at, int64_t now, const char *message);
+
+#endif /* BOARD_H */

@@ -1,0 +1,311 @@
+/*
+ * carrier.c
+ *	  The relay's own connection to the server, and the token that tells the
+ *	  server whose it is.
+ *
+ * The carrier is opened only for a complete startup packet.  The client's facts
+ * go to a slot of the board first; then the packet is sent with the slot's token
+ * as one more parameter.  The slot is given up when the server has closed the
+ * carrier, or we did.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+
+#include "relay/process.h"
+
+#define IDS_WAIT_US 2000000 /* how long a session waits for its id, once */
+#define RETRY_MS 20
+
+/*
+ * Event: time to try again what could not be had.
+ */
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	Session *session = arg;
+
+	(void) fd;
+	(void) what;
+	if (session->state == SESSION_CONNECTING && session->server.fd < 0)
+		carrier_open(session);
+}
+
+/*
+ * Tries again in a moment.
+ */
+static void
+retry_soon(Session *session)
+{
+	struct timeval wait = {0, RETRY_MS * 1000};
+
+	if (!session->retry)
+		session->retry = evtimer_new(session->relay->base, on_retry, session);
+	evtimer_add(session->retry, &wait);
+}
+
+/*
+ * Gives a session its id.  False: wait for it.  The file that ids come from is
+ * seeded by the writer, which needs the server to be up: the first sessions
+ * after that may be faster than it is.
+ */
+static bool
+assign_id(Session *session)
+{
+	Relay *relay = session->relay;
+	int64_t now = clock_monotonic();
+
+	if (!session->is_recorded || session->session_id != 0)
+		return true;
+	session->session_id = ids_next(relay);
+	if (session->session_id != 0)
+	{
+		relay->ids_given_up = false;
+		return true;
+	}
+	if (errno == ENOENT && !relay->ids_given_up)
+	{
+		if (session->ids_waited_since == 0)
+			session->ids_waited_since = now;
+		if (now - session->ids_waited_since < IDS_WAIT_US)
+			return false;
+	}
+	if (!relay->ids_given_up)
+		relay_error(relay, "sessions are forwarded but not recorded: no session id can be had "
+						   "from directory \"%s\": %s",
+					relay->config.journal_directory, strerror(errno));
+	relay->ids_given_up = true;
+	session->is_recorded = false;
+	session->tracker.recorded = false;
+	if (session->tracker.first)
+		session->tracker.first->recorded = false;
+	board_add(&relay->stats->exchanges_paused, 1);
+	return true;
+}
+
+/*
+ * Refuses a session because no address of the server's takes it.
+ */
+static void
+unreachable(Session *session, int error)
+{
+	if (session->end_reason)
+		session_close(session, NULL); /* a cancel: there is nobody to tell */
+	else
+		session_refuse(session, "server_unreachable", "08006",
+					   "could not connect to the PostgreSQL server: %s",
+					   error ? strerror(error) : "no address to connect to");
+}
+
+/*
+ * Returns our end's port of a TCP carrier; 0 for a Unix socket.
+ */
+static uint32_t
+carrier_port(int fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *) &addr, &len) != 0)
+		return 0;
+	if (addr.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *) &addr)->sin_port);
+	if (addr.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *) &addr)->sin6_port);
+	return 0;
+}
+
+/*
+ * Writes the client's facts to the slot.
+ */
+static void
+fill_slot(Session *session, BoardSlot *slot)
+{
+	const struct sockaddr_storage *addr = &session->client_addr;
+	uint64_t bytes[2] = {0, 0};
+	uint32_t port = 0;
+
+	if (addr->ss_family == AF_INET)
+	{
+		const struct sockaddr_in *in = (const struct sockaddr_in *) addr;
+
+		memcpy(bytes, &in->sin_addr, 4);
+		port = ntohs(in->sin_port);
+	}
+	else if (addr->ss_family == AF_INET6)
+	{
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) addr;
+
+		memcpy(bytes, &in6->sin6_addr, 16);
+		port = ntohs(in6->sin6_port);
+	}
+	atomic_store(&slot->session_id, session->session_id);
+	atomic_store(&slot->client_family, addr->ss_family);
+	atomic_store(&slot->client_port, port);
+	atomic_store(&slot->client_addr[0], bytes[0]);
+	atomic_store(&slot->client_addr[1], bytes[1]);
+	atomic_store(&slot->carrier_port, carrier_port(session->server.fd));
+	atomic_store(&slot->backend_pid, 0);
+	atomic_store(&slot->backend_start, 0);
+	atomic_store(&slot->database_oid, 0);
+}
+
+/*
+ * Sends the client's startup packet with the token in it.  False: the session
+ * is over.
+ */
+static bool
+send_startup(Session *session)
+{
+	static const char hex[] = "0123456789abcdef";
+	Relay *relay = session->relay;
+	uint8_t packet[STARTUP_PACKET_MAX];
+	uint8_t token[BOARD_TOKEN];
+	size_t len = session->packet.len;
+	uint32_t length = (uint32_t) (len + BOARD_TOKEN_ADDS);
+	uint8_t *at = packet + len - 1; /* over the terminator */
+
+	session->slot = board_claim_slot(relay->board, relay->relay_no);
+	if (session->slot < 0 || getrandom(token, sizeof(token), 0) != sizeof(token))
+	{
+		session_refuse(session, "too_many_sessions", "53300",
+					   "too many traced sessions: all slots are taken");
+		return false;
+	}
+	fill_slot(session, &relay->board->slots[session->slot]);
+	board_arm_slot(relay->board, session->slot, token);
+
+	memcpy(packet, session->packet.data, len);
+	for (int i = 0; i < 4; i++)
+		packet[i] = (uint8_t) (length >> (24 - 8 * i));
+	memcpy(at, BOARD_TOKEN_PARAMETER, sizeof(BOARD_TOKEN_PARAMETER));
+	at += sizeof(BOARD_TOKEN_PARAMETER);
+	for (int i = 0; i < BOARD_TOKEN; i++)
+	{
+		*at++ = (uint8_t) hex[token[i] >> 4];
+		*at++ = (uint8_t) hex[token[i] & 15];
+	}
+	*at++ = 0;
+	*at++ = 0;
+	return leg_send(session, &session->server, packet, length);
+}
+
+/*
+ * Goes on with a carrier that is connected.
+ */
+static void
+connected(Session *session)
+{
+	int on = 1;
+
+	setsockopt(session->server.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (session->end_reason)
+	{
+		session->state = SESSION_CANCELLING;
+		leg_send(session, &session->server, session->packet.data, session->packet.len);
+		session_update(session);
+		return;
+	}
+	session->state = SESSION_AUTHENTICATING;
+	if (!send_startup(session))
+	{
+		if (session->state == SESSION_AUTHENTICATING)
+			pump_server_gone(session);
+		return;
+	}
+	session_update(session);
+}
+
+/*
+ * Connects to the present address of the server's, or the next that does not
+ * fail at once.
+ */
+static void
+try_upstream(Session *session)
+{
+	const RelayConfig *config = &session->relay->config;
+	int error = 0;
+
+	for (; session->upstream < config->upstream_count; session->upstream++)
+	{
+		const RelayAddress *address = &config->upstreams[session->upstream];
+		int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+		if (fd < 0)
+		{
+			error = errno;
+			break;
+		}
+		leg_attach(session, &session->server, fd, pump_server_readable, pump_server_writable);
+		if (connect(fd, (const struct sockaddr *) &address->addr, address->len) == 0)
+		{
+			connected(session);
+			return;
+		}
+		if (errno == EINPROGRESS)
+		{
+			session_update(session);
+			return;
+		}
+		error = errno;
+		leg_close(session, &session->server);
+		if (error == EAGAIN)
+		{
+			retry_soon(session); /* a Unix socket's backlog is full */
+			return;
+		}
+	}
+	unreachable(session, error);
+}
+
+/*
+ * Opens the carrier for a session whose startup packet is whole.
+ */
+void
+carrier_open(Session *session)
+{
+	session->state = SESSION_CONNECTING;
+	session_update(session);
+	if (assign_id(session))
+		try_upstream(session);
+	else
+		retry_soon(session);
+}
+
+/*
+ * Event: the carrier is connected, or failed to be.
+ */
+void
+carrier_writable(Session *session)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	getsockopt(session->server.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error == 0)
+	{
+		connected(session);
+		return;
+	}
+	leg_close(session, &session->server);
+	session->upstream++;
+	if (session->upstream < session->relay->config.upstream_count)
+		try_upstream(session);
+	else
+		unreachable(session, error);
+}
+
+/*
+ * Gives the slot up, having taken from it what the backend wrote.
+ */
+void
+carrier_release(Session *session)
+{
+	if (session->slot < 0)
+		return;
+	board_release_slot(session->relay->board, session->slot, SLOT_RELAY);
+	session->slot = -1;
+}

@@ -1,0 +1,294 @@
+/*
+ * exchange.c
+ *	  One exchange in the making.
+ */
+#include "relay/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Spare exchanges that the pool keeps, and how much memory each may keep. */
+#define POOL_KEEPS 256
+#define BUFFER_KEEPS 4096
+
+/*
+ * Makes an empty exchange, from the spare ones if there is one.
+ */
+Exchange *
+exchange_begin(ExchangePool *pool, int64_t now, bool recorded)
+{
+	Exchange *exchange = pool->free;
+
+	if (exchange)
+	{
+		pool->free = exchange->next;
+		pool->free_count--;
+	}
+	else if (!(exchange = budget_alloc(pool->budget, sizeof(Exchange))))
+		return NULL;
+	exchange->next = NULL;
+	exchange->exchange_no = -1;
+	exchange->part_no = 1;
+	exchange->recorded = recorded;
+	exchange->started_at = now;
+	exchange->first_response_at = -1;
+	exchange->finished_at = -1;
+	return exchange;
+}
+
+/*
+ * Takes an exchange back: empties it, keeps small buffers for the next use.
+ */
+void
+exchange_release(ExchangePool *pool, Exchange *exchange)
+{
+	Buffer request = exchange->request.kept;
+	Buffer response = exchange->response.kept;
+	Buffer passages = exchange->passages;
+	Buffer hashes = exchange->query_hashes;
+	bool spare = pool->free_count < POOL_KEEPS;
+	size_t keep = spare ? BUFFER_KEEPS : 0;
+
+	text_release(pool->texts, exchange->query);
+	buffer_free(pool->budget, &exchange->error_message);
+	buffer_reset(pool->budget, &request, keep);
+	buffer_reset(pool->budget, &response, keep);
+	buffer_reset(pool->budget, &passages, keep);
+	buffer_reset(pool->budget, &hashes, keep);
+	if (!spare)
+	{
+		budget_free(pool->budget, exchange, sizeof(Exchange));
+		return;
+	}
+	memset(exchange, 0, sizeof(*exchange));
+	exchange->request.kept = request;
+	exchange->response.kept = response;
+	exchange->passages = passages;
+	exchange->query_hashes = hashes;
+	exchange->next = pool->free;
+	pool->free = exchange;
+	pool->free_count++;
+}
+
+/*
+ * Frees the spare exchanges.
+ */
+void
+exchange_pool_free(ExchangePool *pool)
+{
+	Exchange *exchange;
+
+	while ((exchange = pool->free))
+	{
+		pool->free = exchange->next;
+		buffer_free(pool->budget, &exchange->request.kept);
+		buffer_free(pool->budget, &exchange->response.kept);
+		buffer_free(pool->budget, &exchange->passages);
+		buffer_free(pool->budget, &exchange->query_hashes);
+		budget_free(pool->budget, exchange, sizeof(Exchange));
+	}
+	pool->free_count = 0;
+}
+
+/*
+ * Notes that bytes passed.  What passed in one direction at one time is one
+ * entry; so is what passed while nothing of it was kept, or a COPY of hours
+ * would fill the memory with times of bytes that nobody can see.
+ */
+static void
+note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, size_t len,
+			 int64_t now, bool kept)
+{
+	uint64_t low = direction == WIRE_BACKEND;
+	Passage *passages = (Passage *) exchange->passages.data;
+	size_t count = exchange->passages.len / sizeof(Passage);
+	Passage entry = {now, (uint64_t) len << 1 | low};
+
+	if (count > 0 && (passages[count - 1].bytes & 1) == low &&
+		(passages[count - 1].at == now || !kept))
+		passages[count - 1].bytes += (uint64_t) len << 1;
+	else if (!buffer_append(pool->budget, &exchange->passages, &entry, sizeof(entry)))
+		exchange->is_truncated = true;
+}
+
+/*
+ * Adds bytes of a direction.
+ */
+void
+exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction, const uint8_t *data,
+			  size_t len, int64_t now, int64_t limit)
+{
+	ExchangeSide *side = direction == WIRE_FRONTEND ? &exchange->request : &exchange->response;
+	size_t room = side->bytes < (uint64_t) limit ? (size_t) ((uint64_t) limit - side->bytes) : 0;
+	size_t keep = len < room ? len : room;
+
+	if (len == 0)
+		return;
+	if (exchange->recorded)
+	{
+		/* once bytes were left out nothing behind them is kept: no holes */
+		if (side->kept.len != side->bytes ||
+			!buffer_append(pool->budget, &side->kept, data, keep))
+			keep = 0;
+		if (keep < len)
+			exchange->is_truncated = true;
+		note_passage(pool, exchange, direction, len, now, keep > 0);
+	}
+	side->bytes += len;
+}
+
+/*
+ * Merges the passages of two exchanges by time.  False: no memory.
+ */
+static bool
+merge_passages(ExchangePool *pool, Exchange *first, const Exchange *second)
+{
+	size_t n = first->passages.len / sizeof(Passage);
+	size_t m = second->passages.len / sizeof(Passage);
+	Passage *to;
+	const Passage *from = (const Passage *) second->passages.data;
+
+	if (!buffer_reserve(pool->budget, &first->passages, m * sizeof(Passage)))
+		return false;
+	to = (Passage *) first->passages.data;
+	first->passages.len += m * sizeof(Passage);
+	/* from the back, so that nothing is overwritten before it was moved */
+	while (m > 0)
+	{
+		if (n > 0 && to[n - 1].at > from[m - 1].at)
+		{
+			to[n + m - 1] = to[n - 1];
+			n--;
+		}
+		else
+		{
+			to[n + m - 1] = from[m - 1];
+			m--;
+		}
+	}
+	return true;
+}
+
+/*
+ * Moves all that `second` holds to the end of `first` and releases it.  It has
+ * requests only: its answer, if it had one, would have made it the first.
+ */
+void
+exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t limit)
+{
+	size_t keep = second->request.kept.len;
+
+	if (first->recorded && second->recorded)
+	{
+		if (first->request.kept.len != first->request.bytes)
+			keep = 0;
+		else if (first->request.kept.len + keep > (size_t) limit)
+			keep = (size_t) limit > first->request.kept.len
+					   ? (size_t) limit - first->request.kept.len
+					   : 0;
+		if (!buffer_append(pool->budget, &first->request.kept, second->request.kept.data, keep))
+			keep = 0;
+		if (keep < second->request.bytes || !merge_passages(pool, first, second))
+			first->is_truncated = true;
+	}
+	first->request.bytes += second->request.bytes;
+	first->has |= second->has;
+	first->has_secret |= second->has_secret;
+	first->terminated = second->terminated;
+	first->uncertain |= second->uncertain;
+	first->is_truncated |= second->is_truncated;
+	if (second->query)
+		exchange_set_query(first, second->query);
+	exchange_release(pool, second);
+}
+
+/*
+ * Sets the query text unless a statement before had one.
+ */
+void
+exchange_set_query(Exchange *exchange, Text *text)
+{
+	if (exchange->query || !text)
+		return;
+	text->users++;
+	exchange->query = text;
+}
+
+/*
+ * Returns the kind: the first that applies.
+ */
+const char *
+exchange_kind(const Exchange *exchange)
+{
+	static const struct
+	{
+		uint32_t flag;
+		const char *kind;
+	} kinds[] = {
+		{HAS_CANCEL, "cancel"},
+		{HAS_STARTUP, "startup"},
+		{HAS_TERMINATE, "terminate"},
+		{HAS_REPLICATION, "replication"},
+		{HAS_COPY, "copy"},
+		{HAS_FUNCTION_CALL, "function_call"},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (exchange->has & kinds[i].flag)
+			return kinds[i].kind;
+	if (exchange->has & HAS_EXTENDED)
+		return "extended";
+	return exchange->has & HAS_QUERY ? "query" : "async";
+}
+
+/*
+ * Adds a DataRow's hash to both digests: one that depends on the order of the
+ * rows, and a sum, which does not.
+ */
+void
+exchange_add_row(Exchange *exchange, uint64_t hash)
+{
+	exchange->data_row_count++;
+	exchange->row_digest = (exchange->row_digest ^ hash) * UINT64_C(0x9E3779B97F4A7C15) +
+						   UINT64_C(0xD1B54A32D192ED03);
+	exchange->row_set_digest += hash;
+}
+
+/*
+ * Appends a number, 7 bits a byte, low first.
+ */
+static bool
+put_varint(Budget *budget, Buffer *out, uint64_t n)
+{
+	uint8_t bytes[10];
+	size_t len = 0;
+
+	do
+	{
+		bytes[len++] = (uint8_t) ((n & 0x7f) | (n > 0x7f ? 0x80 : 0));
+		n >>= 7;
+	} while (n);
+	return buffer_append(budget, out, bytes, len);
+}
+
+/*
+ * Encodes the passages as the record's chunks.
+ */
+bool
+exchange_chunks(Budget *budget, const Exchange *exchange, Buffer *out)
+{
+	const Passage *passages = (const Passage *) exchange->passages.data;
+	size_t count = exchange->passages.len / sizeof(Passage);
+	int64_t before = exchange->started_at;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		int64_t gap = passages[i].at - before;
+
+		if (!put_varint(budget, out, passages[i].bytes) ||
+			!put_varint(budget, out, gap > 0 ? (uint64_t) gap : 0))
+			return false;
+		before = passages[i].at;
+	}
+	return true;
+}

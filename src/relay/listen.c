@@ -1,0 +1,168 @@
+/*
+ * listen.c
+ *	  Accepts clients on the sockets that the supervisor bound and shares.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay/process.h"
+
+#define ACCEPT_PAUSE_MS 200
+
+/*
+ * Starts or stops listening to the listening sockets.
+ */
+static void
+set_accepting(Relay *relay, bool accepting)
+{
+	for (uint32_t i = 0; i < relay->listener_count; i++)
+	{
+		if (accepting)
+			event_add(relay->listener_events[i], NULL);
+		else
+			event_del(relay->listener_events[i]);
+	}
+	relay->accept_paused = !accepting;
+}
+
+/*
+ * Event: a pause is over.
+ */
+static void
+on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void) fd;
+	(void) what;
+	set_accepting(arg, true);
+}
+
+/*
+ * Stops accepting for a moment: descriptors or memory have run out, and the
+ * listening socket would stay readable.
+ */
+static void
+pause_accepting(Relay *relay, int error)
+{
+	struct timeval wait = {0, ACCEPT_PAUSE_MS * 1000};
+
+	relay_error(relay, "could not accept a client, will try again: %s", strerror(error));
+	set_accepting(relay, false);
+	if (!relay->accept_timer)
+		relay->accept_timer = evtimer_new(relay->base, on_pause_over, relay);
+	evtimer_add(relay->accept_timer, &wait);
+}
+
+/*
+ * Counts the clients of all relays that are not authenticated.
+ */
+static uint64_t
+count_unauthenticated(const Relay *relay)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < relay->board->relay_count && i < BOARD_MAX_RELAYS; i++)
+		count += board_get(&relay->board->relays[i].unauthenticated);
+	return count;
+}
+
+/*
+ * Makes room among the unauthenticated: ends this relay's oldest client that
+ * has not even sent a startup packet.  False: there is none.
+ */
+static bool
+evict_silent(Relay *relay)
+{
+	Session *oldest = NULL;
+
+	for (Session *session = relay->sessions; session; session = session->next)
+		if (session->state == SESSION_STARTUP)
+			oldest = session;
+	if (!oldest)
+		return false;
+	board_add(&relay->stats->sessions_refused, 1);
+	session_close(oldest, "authentication_timeout");
+	return true;
+}
+
+/*
+ * Lets an accepted client in, or refuses it.
+ */
+static void
+admit(Relay *relay, int fd, const struct sockaddr_storage *addr)
+{
+	bool full = count_unauthenticated(relay) >= relay->config.max_unauthenticated;
+	Session *session;
+
+	if (full && evict_silent(relay))
+		full = false;
+	session = session_open(relay, fd, addr);
+	if (session && full)
+	{
+		board_add(&relay->stats->sessions_refused, 1);
+		session_refuse(session, "too_many_sessions", "53300",
+					   "too many clients that are not authenticated yet: "
+					   "pgwire_trace.max_unauthenticated is %u",
+					   relay->config.max_unauthenticated);
+	}
+}
+
+/*
+ * Event: a listening socket has clients.
+ */
+static void
+on_accept(evutil_socket_t listener, short what, void *arg)
+{
+	Relay *relay = arg;
+
+	(void) what;
+	for (int i = 0; i < RELAY_ACCEPTS_A_TURN && !relay->is_held; i++)
+	{
+		struct sockaddr_storage addr;
+		socklen_t len = sizeof(addr);
+		int fd;
+
+		memset(&addr, 0, sizeof(addr));
+		fd = accept4(listener, (struct sockaddr *) &addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0)
+			admit(relay, fd, &addr);
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+		{
+			pause_accepting(relay, errno);
+			return;
+		}
+		else if (errno != ECONNABORTED && errno != EINTR)
+			return;
+	}
+}
+
+/*
+ * Closes the listening sockets.
+ */
+void
+listen_close(Relay *relay)
+{
+	for (uint32_t i = 0; i < relay->listener_count; i++)
+	{
+		event_free(relay->listener_events[i]);
+		close(relay->listeners[i]);
+	}
+	relay->listener_count = 0;
+}
+
+/*
+ * Takes over listening sockets in place of the present ones.
+ */
+void
+listen_take(Relay *relay, const int *fds, uint32_t count)
+{
+	listen_close(relay);
+	for (uint32_t i = 0; i < count && i < RELAY_MAX_LISTENERS; i++)
+	{
+		relay->listeners[i] = fds[i];
+		relay->listener_events[i] =
+			event_new(relay->base, fds[i], EV_READ | EV_PERSIST, on_accept, relay);
+		relay->listener_count++;
+	}
+	set_accepting(relay, !relay->is_held);
+}

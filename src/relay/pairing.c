@@ -1,0 +1,674 @@
+/*
+ * pairing.c
+ *	  Which answer belongs to which request.
+ *
+ * ReadyForQuery does not come once for each Sync and Query, so pairing goes by
+ * message (see tracker.h for the queue and its invariants):
+ *
+ *	 - after an ErrorResponse to an extended message the server skips everything
+ *	   up to the next Sync, Query and FunctionCall included: their exchanges are
+ *	   merged into the one that failed
+ *	 - a Sync that the server reads while it copies in is swallowed.  When the
+ *	   COPY ends well, all that was sent up to CopyDone has been read, so Syncs
+ *	   before it are dropped and their exchanges merged.  When it fails it may
+ *	   have read the Sync or not; if one behind CopyDone has come as well, the
+ *	   ReadyForQuery is taken for that one's answer, else the first one's
+ *	 - CopyData, CopyDone and CopyFail that come when no COPY reads them are
+ *	   answered by nothing and belong to the exchange whose COPY failed
+ *
+ * Where an answer fits nowhere the exchange is marked pairing_uncertain, and
+ * the queue is emptied when the client next waits.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/tracker.h"
+
+/*
+ * Returns entry i of the queue, 0 being its head; NULL behind its end.
+ */
+static QueueEntry *
+entry_at(const Queue *queue, uint32_t i)
+{
+	if (i >= queue->count)
+		return NULL;
+	return &queue->entries[(queue->head + i) & (queue->cap - 1)];
+}
+
+/*
+ * Doubles the ring.
+ */
+static bool
+queue_grow(Budget *budget, Queue *queue)
+{
+	uint32_t cap = queue->cap ? queue->cap * 2 : 16;
+	QueueEntry *entries = budget_alloc(budget, cap * sizeof(QueueEntry));
+
+	if (!entries)
+		return false;
+	for (uint32_t i = 0; i < queue->count; i++)
+		entries[i] = *entry_at(queue, i);
+	budget_free(budget, queue->entries, queue->cap * sizeof(QueueEntry));
+	queue->entries = entries;
+	queue->cap = cap;
+	queue->head = 0;
+	return true;
+}
+
+/*
+ * Tells whether an entry ends an exchange.
+ */
+static bool
+is_terminator(const QueueEntry *entry)
+{
+	return entry->id == WIRE_MSG_Query || entry->id == WIRE_MSG_Sync ||
+		   entry->id == WIRE_MSG_FunctionCall || entry->id == WIRE_MSG_StartupMessage;
+}
+
+/*
+ * Tells whether an entry ends the client's side of a COPY.
+ */
+static bool
+is_copy_end(const QueueEntry *entry)
+{
+	return entry->id == WIRE_MSG_CopyDone || entry->id == WIRE_MSG_CopyFail;
+}
+
+/*
+ * Frees what an entry owns.
+ */
+static void
+entry_free(Tracker *tracker, QueueEntry *entry)
+{
+	statement_free(tracker->env->texts, entry->statement);
+	text_release(tracker->env->texts, entry->text);
+	entry->statement = NULL;
+	entry->text = NULL;
+}
+
+/*
+ * Takes the head off the queue, or one of its count.
+ */
+static void
+pop(Tracker *tracker)
+{
+	Queue *queue = &tracker->queue;
+	QueueEntry *head = entry_at(queue, 0);
+
+	queue->answered++;
+	if (--head->count > 0)
+		return;
+	entry_free(tracker, head);
+	queue->head = (queue->head + 1) & (queue->cap - 1);
+	queue->count--;
+}
+
+/*
+ * Adds an unanswered message.  Takes over what the entry owns.  Returns false
+ * where the queue is too long: extended messages are not told apart then.
+ */
+bool
+pairing_push(Tracker *tracker, QueueEntry entry)
+{
+	Queue *queue = &tracker->queue;
+	QueueEntry *tail = queue->count ? entry_at(queue, queue->count - 1) : NULL;
+	bool answers = is_terminator(&entry);
+
+	if (!answers && queue->count >= TRACKER_QUEUE_LIMIT)
+	{
+		entry_free(tracker, &entry);
+		return false;
+	}
+	queue->pushed++;
+	if (answers)
+		queue->owed = queue->pushed;
+	if (tail && tail->bare && entry.bare && tail->at == entry.at)
+	{
+		tail->count++;
+		return true;
+	}
+	if (queue->count == queue->cap && !queue_grow(tracker->env->budget, queue))
+	{
+		entry_free(tracker, &entry);
+		tracker->desynchronised = true;
+		return false;
+	}
+	queue->entries[(queue->head + queue->count++) & (queue->cap - 1)] = entry;
+	return true;
+}
+
+/*
+ * Tells whether the last exchange is open: its terminator has not come.
+ */
+bool
+pairing_is_open(const Tracker *tracker)
+{
+	return tracker->last && !tracker->last->terminated;
+}
+
+/*
+ * Returns the exchange that the next frontend message belongs to: the last one
+ * while it is open, else a new one.
+ */
+Exchange *
+pairing_front(Tracker *tracker)
+{
+	Exchange *exchange;
+
+	if (pairing_is_open(tracker))
+		return tracker->last;
+	exchange = tracker_begin(tracker, tracker->front.header_at);
+	if (!exchange)
+		return NULL;
+	if (tracker->last)
+		tracker->last->next = exchange;
+	else
+		tracker->first = exchange;
+	tracker->last = exchange;
+	return exchange;
+}
+
+/*
+ * Returns the exchange that a CopyData, CopyDone or CopyFail belongs to: the
+ * last one, or with all answered one that collects late ones.
+ */
+Exchange *
+pairing_copy_target(Tracker *tracker)
+{
+	if (tracker->last)
+		return tracker->last;
+	if (!tracker->late)
+	{
+		Exchange *late = tracker_begin(tracker, tracker->front.header_at);
+
+		if (!late)
+			return NULL;
+		late->has = HAS_COPY;
+		if (tracker->failed_copy_no >= 0)
+		{
+			late->exchange_no = tracker->failed_copy_no;
+			late->part_no = tracker->failed_copy_parts + 1;
+			late->copy_failed = true;
+		}
+		tracker->late = late;
+	}
+	return tracker->late;
+}
+
+/*
+ * Puts one bare Sync of the head entry into an exchange.
+ */
+static void
+give_bare_sync(Tracker *tracker, Exchange *exchange, int64_t at)
+{
+	static const uint8_t sync[5] = {'S', 0, 0, 0, 4};
+	const TrackerEnv *env = tracker->env;
+
+	exchange_take(env->exchanges, exchange, WIRE_FRONTEND, sync, sizeof(sync), at,
+				  env->keeps_bytes ? env->request_limit : 0);
+	exchange->has |= HAS_EXTENDED;
+	exchange->terminated = true;
+}
+
+/*
+ * Makes the first Sync of the bare ones at the head an entry of its own, which
+ * ends the first exchange of the list.
+ */
+static void
+split_bare(Tracker *tracker)
+{
+	Queue *queue = &tracker->queue;
+	QueueEntry *head = entry_at(queue, 0);
+	QueueEntry sync = {.id = WIRE_MSG_Sync, .count = 1};
+
+	if (head->count == 1)
+	{
+		head->bare = false;
+		return;
+	}
+	if (queue->count == queue->cap && !queue_grow(tracker->env->budget, queue))
+	{
+		tracker->desynchronised = true;
+		return;
+	}
+	entry_at(queue, 0)->count--;
+	queue->head = (queue->head - 1) & (queue->cap - 1);
+	queue->count++;
+	*entry_at(queue, 0) = sync;
+}
+
+/*
+ * Ends the first exchange, whose own terminator was dropped, by what follows
+ * it: a bare Sync, or the exchange that comes next.  Where nothing follows yet
+ * it stays open.
+ */
+static void
+settle(Tracker *tracker)
+{
+	Exchange *first = tracker->first;
+
+	while (first && !first->terminated)
+	{
+		const QueueEntry *entry = NULL;
+
+		for (uint32_t i = 0; (entry = entry_at(&tracker->queue, i)) && is_copy_end(entry); i++)
+			;
+		if (entry && entry->bare)
+		{
+			if (entry != entry_at(&tracker->queue, 0))
+				return; /* behind a CopyDone that is dropped first */
+			give_bare_sync(tracker, first, entry->at);
+			split_bare(tracker);
+			return;
+		}
+		if (!first->next)
+			return;
+		if (tracker->last == first->next)
+			tracker->last = first;
+		if (tracker->front.target == first->next)
+			tracker->front.target = first;
+		{
+			Exchange *second = first->next;
+
+			first->next = second->next;
+			exchange_merge(tracker->env->exchanges, first, second, tracker->env->request_limit);
+		}
+	}
+}
+
+/*
+ * Drops the head of the queue, which will not be answered.
+ */
+static void
+drop(Tracker *tracker)
+{
+	const QueueEntry *head = entry_at(&tracker->queue, 0);
+	bool ended = is_terminator(head);
+
+	if (ended && head->bare)
+	{
+		/* it ends nothing yet: give it to the first exchange, which goes on */
+		give_bare_sync(tracker, tracker->first, head->at);
+		split_bare(tracker);
+	}
+	if (ended && tracker->first)
+		tracker->first->terminated = false;
+	pop(tracker);
+	if (ended)
+		settle(tracker);
+}
+
+/*
+ * Drops CopyDone and CopyFail from the head: nothing reads them any more.
+ */
+static void
+drop_late_copy(Tracker *tracker)
+{
+	const QueueEntry *head;
+
+	while ((head = entry_at(&tracker->queue, 0)) && is_copy_end(head))
+		pop(tracker);
+	settle(tracker);
+}
+
+/*
+ * Decides which Sync a ReadyForQuery answers after a COPY that failed, and
+ * drops what comes before it.
+ */
+static void
+resolve_failed_copy(Tracker *tracker)
+{
+	Queue *queue = &tracker->queue;
+	const QueueEntry *entry;
+	uint32_t first_sync = UINT32_MAX;
+	uint32_t second_sync = UINT32_MAX;
+	bool behind_copy_end = false;
+
+	tracker->copy_unsure = false;
+	for (uint32_t i = 0; (entry = entry_at(queue, i)); i++)
+	{
+		behind_copy_end |= is_copy_end(entry);
+		if (entry->id != WIRE_MSG_Sync)
+			continue;
+		if (first_sync == UINT32_MAX)
+			first_sync = i;
+		if (behind_copy_end)
+		{
+			second_sync = i;
+			break;
+		}
+	}
+	if (second_sync == UINT32_MAX)
+		second_sync = first_sync;
+	if (second_sync == UINT32_MAX)
+		return;
+	/* counted from the end: dropping a bare Sync first makes it two entries */
+	second_sync = queue->count - second_sync;
+	while (queue->count > second_sync)
+		drop(tracker);
+	settle(tracker);
+}
+
+/*
+ * Tells whether a ReadyForQuery now would be one that nothing asked for: only a
+ * Sync is answered by it alone.
+ */
+static bool
+is_stray_ready(const Tracker *tracker)
+{
+	const QueueEntry *head = entry_at(&tracker->queue, 0);
+
+	if (!head || !tracker->first)
+		return true;
+	return head->id != WIRE_MSG_Sync && head->id != WIRE_MSG_StartupMessage &&
+		   tracker->first->first_response_at < 0;
+}
+
+/*
+ * Returns the exchange that the server speaks of: the first of the list, or
+ * that of a bare Sync, made now.  NULL: none, what it says is asynchronous.
+ */
+Exchange *
+pairing_current(Tracker *tracker, WireMessageId id)
+{
+	const QueueEntry *head;
+
+	if (id == WIRE_MSG_ReadyForQuery && tracker->copy_unsure)
+		resolve_failed_copy(tracker);
+	drop_late_copy(tracker);
+	head = entry_at(&tracker->queue, 0);
+	if (head && head->bare)
+	{
+		Exchange *exchange = tracker_begin(tracker, head->at);
+
+		if (!exchange)
+			return NULL;
+		give_bare_sync(tracker, exchange, head->at);
+		exchange->next = tracker->first;
+		tracker->first = exchange;
+		if (!tracker->last)
+			tracker->last = exchange;
+		split_bare(tracker);
+	}
+	if (id == WIRE_MSG_ReadyForQuery && is_stray_ready(tracker))
+		return NULL;
+	return tracker->first;
+}
+
+/*
+ * Notes in the first exchange, and in the statement map, what the server has
+ * done with the entry, or tried to.
+ */
+static void
+apply(Tracker *tracker, QueueEntry *entry, bool done)
+{
+	Exchange *exchange = tracker->first;
+	TextPool *texts = tracker->env->texts;
+	Statement *statement = entry->statement;
+	const char *name = statement ? statement->name : "";
+	size_t len = statement ? statement->name_len : 0;
+
+	if (!exchange)
+		return;
+	if (entry->id == WIRE_MSG_Query)
+		exchange_set_query(exchange, entry->text);
+	else if (entry->id == WIRE_MSG_Parse && statement)
+	{
+		exchange_set_query(exchange, statement->text);
+		if (done)
+		{
+			statement_put(texts, &tracker->statements, statement);
+			entry->statement = NULL;
+		}
+	}
+	else if (entry->id == WIRE_MSG_Bind)
+	{
+		statement = statement_find(&tracker->statements, name, len);
+		if (!statement || !statement->text)
+			return;
+		exchange_set_query(exchange, statement->text);
+		if (exchange->recorded)
+			buffer_append(tracker->env->budget, &exchange->query_hashes, &statement->text->hash,
+						  sizeof(uint64_t));
+	}
+	else if (entry->id == WIRE_MSG_Close && !entry->portal && done)
+		statement_drop(texts, &tracker->statements, name, len);
+}
+
+/*
+ * Notes that an answer fits nowhere.
+ */
+static void
+mismatch(Tracker *tracker)
+{
+	tracker->uncertain = true;
+	if (tracker->first)
+		tracker->first->uncertain = true;
+}
+
+/*
+ * Returns the frontend message that a backend message completes.
+ */
+static WireMessageId
+answered_by(WireMessageId id)
+{
+	switch (id)
+	{
+		case WIRE_MSG_ParseComplete:
+			return WIRE_MSG_Parse;
+		case WIRE_MSG_BindComplete:
+			return WIRE_MSG_Bind;
+		case WIRE_MSG_CloseComplete:
+			return WIRE_MSG_Close;
+		case WIRE_MSG_RowDescription:
+		case WIRE_MSG_NoData:
+			return WIRE_MSG_Describe;
+		default:
+			return WIRE_MSG_Execute;
+	}
+}
+
+/*
+ * Takes CopyDone or CopyFail out from behind a Query whose COPY has ended, and
+ * gives the Syncs before it, which were swallowed, to the Query's exchange.
+ */
+static void
+finish_query_copy(Tracker *tracker)
+{
+	Queue *queue = &tracker->queue;
+	const QueueEntry *entry;
+	uint32_t gone = 1;
+
+	while ((entry = entry_at(queue, gone)) && entry->bare)
+		gone++;
+	if (!entry || !is_copy_end(entry))
+		return;
+	for (uint32_t i = 1; i <= gone; i++)
+	{
+		entry = entry_at(queue, i);
+		queue->answered += entry->count;
+		for (uint32_t n = 0; entry->bare && n < entry->count; n++)
+			give_bare_sync(tracker, tracker->first, entry->at);
+	}
+	for (uint32_t i = 1; i + gone < queue->count; i++)
+		*entry_at(queue, i) = *entry_at(queue, i + gone);
+	queue->count -= gone;
+}
+
+/*
+ * Drops what the server read while an Execute copied in: everything up to
+ * CopyDone or CopyFail, Syncs among it.
+ */
+static void
+finish_execute_copy(Tracker *tracker)
+{
+	const QueueEntry *head;
+	bool sent = false;
+
+	for (uint32_t i = 0; (head = entry_at(&tracker->queue, i)) && !sent; i++)
+		sent = is_copy_end(head);
+	while (sent && (head = entry_at(&tracker->queue, 0)) && !is_copy_end(head))
+		drop(tracker);
+	drop_late_copy(tracker);
+}
+
+/*
+ * Lets a backend message answer the head of the queue.
+ */
+void
+pairing_answer(Tracker *tracker, WireMessageId id)
+{
+	WireMessageId expected = answered_by(id);
+	QueueEntry *head = entry_at(&tracker->queue, 0);
+	bool was_copy = tracker->copy_in && id == WIRE_MSG_CommandComplete;
+
+	if (head && is_terminator(head) && !head->bare && head->id != WIRE_MSG_Sync &&
+		expected != WIRE_MSG_Parse && expected != WIRE_MSG_Bind && expected != WIRE_MSG_Close)
+	{
+		/* rows, tags and descriptions of a Query: it waits for ReadyForQuery */
+		if (was_copy)
+			finish_query_copy(tracker);
+		tracker->copy_in &= !was_copy;
+		return;
+	}
+	if (!head || head->id != expected)
+	{
+		mismatch(tracker);
+		return;
+	}
+	apply(tracker, head, true);
+	pop(tracker);
+	tracker->copy_in &= !was_copy;
+	if (was_copy)
+		finish_execute_copy(tracker);
+}
+
+/*
+ * Notes that the server begins to copy in.
+ */
+void
+pairing_copy_in(Tracker *tracker)
+{
+	const QueueEntry *head = entry_at(&tracker->queue, 0);
+
+	tracker->copy_in = true;
+	if (!head || (head->id != WIRE_MSG_Query && head->id != WIRE_MSG_Execute))
+		mismatch(tracker);
+}
+
+/*
+ * Follows the server after an ErrorResponse: to an extended message, it skips
+ * up to the next Sync.
+ */
+void
+pairing_error(Tracker *tracker)
+{
+	QueueEntry *head = entry_at(&tracker->queue, 0);
+	bool was_copy = tracker->copy_in;
+
+	tracker->copy_in = false;
+	if (tracker->first && was_copy)
+		tracker->first->copy_failed = true;
+	if (!head || is_terminator(head))
+		return;
+	apply(tracker, head, false);
+	pop(tracker);
+	if (was_copy)
+	{
+		/* whether the server has read a Sync that came before is not known yet */
+		tracker->copy_unsure = true;
+		for (uint32_t i = 0; (head = entry_at(&tracker->queue, i)); i++)
+			if (head->id == WIRE_MSG_Sync)
+				return;
+	}
+	while ((head = entry_at(&tracker->queue, 0)) && head->id != WIRE_MSG_Sync)
+		drop(tracker);
+	tracker->skipping = !head;
+}
+
+/*
+ * Takes the first exchange off the list and finishes it.
+ */
+static void
+finish_first(Tracker *tracker, bool is_complete)
+{
+	Exchange *first = tracker->first;
+
+	tracker->first = first->next;
+	if (!tracker->first)
+		tracker->last = NULL;
+	first->next = NULL;
+	tracker_finish(tracker, first, is_complete);
+}
+
+/*
+ * Lets a ReadyForQuery end the first exchange.
+ */
+void
+pairing_ready(Tracker *tracker)
+{
+	QueueEntry *head = entry_at(&tracker->queue, 0);
+
+	tracker->copy_in = false;
+	tracker->client_waits = true;
+	if (tracker->async && tracker->back.target == tracker->async)
+	{
+		/* nothing asked for it: never silently off by one */
+		tracker->async->uncertain = true;
+		mismatch(tracker);
+	}
+	else
+	{
+		if (head && !is_terminator(head))
+			mismatch(tracker);
+		while ((head = entry_at(&tracker->queue, 0)) && !is_terminator(head))
+		{
+			apply(tracker, head, true);
+			pop(tracker);
+		}
+		if (head && tracker->first)
+		{
+			apply(tracker, head, true);
+			pop(tracker);
+			finish_first(tracker, true);
+		}
+	}
+	if (tracker->queue.count == 0)
+		tracker->uncertain = false;
+}
+
+/*
+ * Finishes all exchanges as incomplete, in order, and empties the queue.
+ */
+void
+pairing_abandon(Tracker *tracker, bool is_uncertain)
+{
+	QueueEntry *head;
+
+	while (tracker->first || tracker->queue.count > 0)
+	{
+		Exchange *first;
+
+		if ((head = entry_at(&tracker->queue, 0)) && head->bare)
+			pairing_current(tracker, WIRE_MSG_Unknown);
+		if (!(first = tracker->first))
+		{
+			pop(tracker);
+			continue;
+		}
+		while ((head = entry_at(&tracker->queue, 0)) && !is_terminator(head))
+		{
+			apply(tracker, head, true);
+			pop(tracker);
+		}
+		if (head && first->terminated)
+		{
+			apply(tracker, head, true);
+			pop(tracker);
+		}
+		first->uncertain |= is_uncertain;
+		finish_first(tracker, false);
+	}
+	tracker->uncertain = tracker->skipping = false;
+	tracker->copy_in = tracker->copy_unsure = false;
+}

@@ -1,0 +1,218 @@
+/*
+ * process.h
+ *	  The state of a relay process and its sessions: shared by the room's files
+ *	  that do input and output.
+ *
+ * A session has two legs, the client's socket and the server's (the carrier).
+ * What is read from one leg is observed, then sent to the other at once.  What
+ * the socket does not take stays in that leg's `pending`, and the other leg is
+ * not read until it is gone: so a session holds at most one read's worth of
+ * bytes a direction.  Whether a leg is read or waits to be written is never
+ * switched by hand: session_update() derives it from the session's state.
+ *
+ *		STARTUP --------> CONNECTING ----------> AUTHENTICATING ----> OPEN
+ *		untyped packets	  id, slot, carrier		 only 'p' passes	  both ways
+ *			|
+ *			`-> CANCELLING: a CancelRequest, passed on on its own carrier
+ *		any state -> FLUSHING: pending bytes to the client, then the end
+ */
+#ifndef RELAY_PROCESS_H
+#define RELAY_PROCESS_H
+
+#include <event2/event.h>
+#include <sys/socket.h>
+
+#include "journal/journal.h"
+#include "journal/tuple.h"
+#include "relay/relay.h"
+#include "relay/tracker.h"
+
+#define RELAY_IO_SIZE (64 * 1024) /* bytes of one read */
+#define RELAY_READS_A_TURN 4      /* reads of a socket before others have their turn */
+#define RELAY_ACCEPTS_A_TURN 16
+#define STARTUP_PACKET_MAX 10000 /* the server's own limit */
+#define AUTH_MESSAGE_MAX 65536   /* the server takes no longer answer */
+#define CANCEL_WAIT_MS 5000
+
+struct Relay;
+
+typedef struct Leg
+{
+	int fd; /* -1: none */
+	struct event *read_event;
+	struct event *write_event;
+	bool is_reading; /* what the events are set to */
+	bool is_writing;
+	bool at_end;      /* it sends no more */
+	bool passed_end;  /* it was told that the other leg sends no more */
+	Buffer pending;   /* to be sent to it */
+	size_t sent;      /* bytes of pending that are gone already */
+} Leg;
+
+typedef enum SessionState
+{
+	SESSION_STARTUP,
+	SESSION_CONNECTING,
+	SESSION_CANCELLING,
+	SESSION_AUTHENTICATING,
+	SESSION_OPEN,
+	SESSION_FLUSHING,
+	SESSION_CLOSED
+} SessionState;
+
+typedef struct Session
+{
+	struct Relay *relay;
+	struct Session *prev; /* in the relay's list of open ones; closed ones use next */
+	struct Session *next;
+	SessionState state;
+	Leg client;
+	Leg server;
+	struct event *deadline; /* authentication, cancel */
+	struct event *retry;    /* session id, or carrier, tried again */
+
+	Tracker tracker;
+	bool is_tracked;     /* bytes are decoded */
+	bool is_recorded;    /* it makes rows: has an id, is not filtered */
+	bool has_packet;     /* its startup packet came whole */
+	bool is_counted;     /* in sessions_open */
+	bool is_waiting;     /* in unauthenticated */
+	bool saw_ssl;
+	bool saw_gss;
+	uint32_t answers;    /* one-byte answers, the first bytes of exchange 0 */
+	Buffer input;        /* startup: what came; later: bytes kept back until AuthenticationOk */
+	Buffer packet;       /* the client's own StartupMessage or CancelRequest */
+	size_t packet_at;    /* where it begins in exchange 0's request */
+
+	uint64_t session_id; /* 0: none */
+	int slot;            /* -1: none */
+	uint32_t upstream;   /* index of the address being tried */
+	int64_t ids_waited_since;
+	int64_t accepted_wall; /* microseconds since 2000-01-01 */
+	int64_t accepted_at;   /* monotonic microseconds */
+	int64_t authenticated_at; /* since accepted_at; -1 */
+	int64_t ended_at;
+	struct sockaddr_storage client_addr;
+	uint32_t exchange_count;
+	uint64_t dropped_exchanges;
+	int64_t backend_start;
+	uint32_t database_oid;
+	uint64_t row_epoch; /* the journal epoch its row was written in; 0: never */
+	const char *end_reason;
+} Session;
+
+typedef struct Relay
+{
+	struct event_base *base;
+	Board *board;
+	BoardRelay *stats;
+	uint32_t relay_no;
+	int supervisor_fd;
+	RelayConfig config;
+	bool is_configured;
+
+	int listeners[RELAY_MAX_LISTENERS];
+	struct event *listener_events[RELAY_MAX_LISTENERS];
+	uint32_t listener_count;
+	bool accept_paused;
+
+	Budget budget;
+	TextPool *texts;
+	ExchangePool exchanges;
+	TrackerEnv env;
+	JournalAppender *journal;
+	uint64_t next_id; /* counters left from the reserved block */
+	uint64_t ids_left;
+	bool ids_given_up; /* the file was missing for too long once */
+
+	Session *sessions;
+	Session *closed; /* ended, kept until their row is in the journal */
+	uint32_t closed_count;
+	Session **batch; /* whose exchanges are in the journal's batch */
+	size_t batch_count;
+	size_t batch_cap;
+	uint64_t journal_epoch; /* counted up when a batch was thrown away; from 1 */
+	int64_t refused_at;     /* when the journal last refused a batch; 0: it takes them */
+	bool is_held;           /* journal_full = wait: nothing is read */
+	bool is_stopping;
+	bool wake_due;
+	int64_t last_wake;
+	Tuple tuple;	   /* of the record being made */
+	Buffer normalised; /* scratch */
+	Buffer chunks;	   /* scratch */
+
+	struct event *heartbeat;
+	struct event *wake_timer;
+	struct event *retry_timer;
+	struct event *accept_timer;
+	struct event *drain_timer;
+	struct event *supervisor_event;
+	struct event *signals[5];
+	uint8_t io[RELAY_IO_SIZE];
+} Relay;
+
+/* clock.c */
+extern int64_t clock_monotonic(void); /* microseconds */
+extern int64_t clock_wall(void);      /* microseconds since 2000-01-01 UTC */
+
+/* note.c */
+extern void relay_log(Relay *relay, RelaySeverity severity, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+extern void relay_error(Relay *relay, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+extern void relay_wake_writer(Relay *relay);
+
+/* config.c */
+extern void config_receive(Relay *relay);
+extern bool config_filtered(const RelayConfig *config, WireSpan database, WireSpan user,
+							WireSpan application);
+
+/* listen.c */
+extern void listen_take(Relay *relay, const int *fds, uint32_t count);
+extern void listen_close(Relay *relay);
+
+/* session.c */
+extern Session *session_open(Relay *relay, int fd, const struct sockaddr_storage *addr);
+extern void session_close(Session *session, const char *reason);
+extern void session_free(Session *session);
+extern void session_update(Session *session);
+extern void session_authenticated(Session *session);
+extern void session_refuse(Session *session, const char *reason, const char *sqlstate,
+						   const char *format, ...) __attribute__((format(printf, 4, 5)));
+extern int64_t session_now(const Session *session);
+
+/* startup.c */
+extern void startup_readable(Session *session);
+
+/* carrier.c */
+extern void carrier_open(Session *session);
+extern void carrier_writable(Session *session);
+extern void carrier_release(Session *session);
+
+/* pump.c */
+extern bool leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len);
+extern void leg_attach(Session *session, Leg *leg, int fd, event_callback_fn on_read,
+					   event_callback_fn on_write);
+extern void leg_close(Session *session, Leg *leg);
+extern void pump_client_readable(evutil_socket_t fd, short what, void *arg);
+extern void pump_server_readable(evutil_socket_t fd, short what, void *arg);
+extern void pump_client_writable(evutil_socket_t fd, short what, void *arg);
+extern void pump_server_writable(evutil_socket_t fd, short what, void *arg);
+extern void pump_release_held(Session *session);
+extern void pump_server_gone(Session *session);
+
+/* record.c */
+extern bool record_session(Session *session);
+extern bool record_exchange(Session *session, Exchange *exchange);
+extern bool record_text(Session *session, const Text *text);
+
+/* turn.c */
+extern void turn_exchange_finished(Tracker *tracker, Exchange *exchange);
+extern void turn_text_seen(Tracker *tracker, const Text *text);
+extern void turn_end(Relay *relay);
+extern void turn_stop(Relay *relay);
+
+/* ids.c */
+extern uint64_t ids_next(Relay *relay);
+
+#endif /* RELAY_PROCESS_H */

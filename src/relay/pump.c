@@ -1,0 +1,432 @@
+/*
+ * pump.c
+ *	  Moves bytes between the legs of a session.
+ *
+ * One function pumps either direction: read, observe, send on at once.  Bytes
+ * are observed before they are sent so that an exchange is counted as finished
+ * before its client can know of it.  Only what a socket does not take is kept.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay/process.h"
+
+/*
+ * Returns the other leg.
+ */
+static Leg *
+other_leg(Session *session, Leg *leg)
+{
+	return leg == &session->client ? &session->server : &session->client;
+}
+
+/*
+ * Gives a leg its socket and the events on it, none of them active yet.
+ */
+void
+leg_attach(Session *session, Leg *leg, int fd, event_callback_fn on_read,
+		   event_callback_fn on_write)
+{
+	struct event_base *base = session->relay->base;
+
+	leg->fd = fd;
+	leg->at_end = leg->passed_end = false;
+	leg->is_reading = leg->is_writing = false;
+	leg->read_event = event_new(base, fd, EV_READ | EV_PERSIST, on_read, session);
+	leg->write_event = event_new(base, fd, EV_WRITE | EV_PERSIST, on_write, session);
+}
+
+/*
+ * Closes a leg and frees what it holds.
+ */
+void
+leg_close(Session *session, Leg *leg)
+{
+	if (leg->read_event)
+		event_free(leg->read_event);
+	if (leg->write_event)
+		event_free(leg->write_event);
+	if (leg->fd >= 0)
+		close(leg->fd);
+	buffer_free(&session->relay->budget, &leg->pending);
+	memset(leg, 0, sizeof(*leg));
+	leg->fd = -1;
+}
+
+/*
+ * Keeps bytes that a socket did not take.  They must not be lost, so this
+ * memory is counted but not refused.
+ */
+static bool
+keep(Session *session, Buffer *buffer, const uint8_t *data, size_t len)
+{
+	Budget *budget = &session->relay->budget;
+	size_t limit = budget->limit;
+	bool kept;
+
+	budget->limit = SIZE_MAX;
+	kept = buffer_append(budget, buffer, data, len);
+	budget->limit = limit;
+	return kept;
+}
+
+/*
+ * Sends bytes to a leg, behind what is pending.  False: it is gone.
+ */
+bool
+leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+
+	if (leg->fd < 0)
+		return false;
+	if (leg->pending.len == 0)
+	{
+		while (done < len)
+		{
+			ssize_t n = send(leg->fd, data + done, len - done, MSG_NOSIGNAL);
+
+			if (n >= 0)
+				done += (size_t) n;
+			else if (errno == EAGAIN || errno == EWOULDBLOCK)
+				break;
+			else if (errno != EINTR)
+				return false;
+		}
+	}
+	if (leg == &session->client)
+		board_add(&session->relay->stats->bytes_to_client, len);
+	return done == len || keep(session, &leg->pending, data + done, len - done);
+}
+
+/*
+ * Sends what is pending.  False: the leg is gone.
+ */
+static bool
+flush_pending(Session *session, Leg *leg)
+{
+	while (leg->sent < leg->pending.len)
+	{
+		ssize_t n = send(leg->fd, leg->pending.data + leg->sent, leg->pending.len - leg->sent,
+						 MSG_NOSIGNAL);
+
+		if (n >= 0)
+			leg->sent += (size_t) n;
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return true;
+		else if (errno != EINTR)
+			return false;
+	}
+	leg->sent = 0;
+	buffer_free(&session->relay->budget, &leg->pending);
+	return true;
+}
+
+/*
+ * Passes a leg's end on to the other, once all its bytes are through.
+ */
+static void
+pass_end(Session *session, Leg *from, Leg *to)
+{
+	if (!from->at_end || to->fd < 0 || to->passed_end || to->pending.len > 0 ||
+		session->input.len > 0)
+		return;
+	to->passed_end = true;
+	shutdown(to->fd, SHUT_WR);
+}
+
+/*
+ * Notes that the server has closed the carrier, or it broke: what is pending
+ * still goes to the client, then the session is over.
+ */
+void
+pump_server_gone(Session *session)
+{
+	Relay *relay = session->relay;
+
+	if (!session->end_reason)
+	{
+		if (session->tracker.terminate)
+			session->end_reason = "terminate";
+		else if (relay->is_stopping)
+			session->end_reason = "server_shutdown";
+		else if (!session->tracker.is_ready &&
+				 strncmp(session->tracker.last_sqlstate, "28", 2) == 0)
+			session->end_reason = "authentication_failed";
+		else
+			session->end_reason = "server_closed";
+	}
+	leg_close(session, &session->server);
+	carrier_release(session);
+	session->state = SESSION_FLUSHING;
+	if (session->client.pending.len == 0)
+		session_close(session, NULL);
+	else
+		session_update(session);
+}
+
+/*
+ * Notes that the client is gone for good: the server gets to know as it would
+ * without us, by a closed connection.
+ */
+static void
+client_gone(Session *session)
+{
+	session_close(session, session->tracker.terminate ? "terminate" : "client_reset");
+}
+
+/*
+ * Observes bytes that were read from a leg.
+ */
+static void
+observe(Session *session, Leg *from, const uint8_t *data, size_t len)
+{
+	bool is_client = from == &session->client;
+
+	if (!session->is_tracked)
+		return;
+	if (is_client)
+		tracker_frontend(&session->tracker, data, len, session_now(session));
+	else
+		tracker_backend(&session->tracker, data, len, session_now(session));
+}
+
+/*
+ * Handles the end of what a leg sends.
+ */
+static void
+leg_ended(Session *session, Leg *from)
+{
+	from->at_end = true;
+	if (from == &session->server)
+	{
+		pump_server_gone(session);
+		return;
+	}
+	if (!session->end_reason && !session->tracker.terminate)
+		session->end_reason = "client_closed";
+	pass_end(session, from, other_leg(session, from));
+	session_update(session);
+}
+
+/*
+ * Handles an error on reading from a leg.
+ */
+static void
+leg_broken(Session *session, Leg *from)
+{
+	if (from == &session->server)
+		pump_server_gone(session);
+	else
+		client_gone(session);
+}
+
+/*
+ * Keeps what a client sends before AuthenticationOk, and passes on its answers
+ * to authentication requests alone.  False: the session is over.
+ */
+static bool
+pass_answers(Session *session)
+{
+	Relay *relay = session->relay;
+	Buffer *input = &session->input;
+
+	while (input->len >= 5 && input->data[0] == 'p')
+	{
+		uint32_t length = (uint32_t) input->data[1] << 24 | (uint32_t) input->data[2] << 16 |
+						  (uint32_t) input->data[3] << 8 | input->data[4];
+		size_t size = (size_t) length + 1;
+
+		if (length < 4 || length > AUTH_MESSAGE_MAX)
+		{
+			session_refuse(session, "protocol_violation", "08P01",
+						   "invalid length of authentication message: %u (4 to %d expected)",
+						   length, AUTH_MESSAGE_MAX);
+			return false;
+		}
+		if (input->len < size)
+			return true;
+		tracker_frontend(&session->tracker, input->data, size, session_now(session));
+		if (!leg_send(session, &session->server, input->data, size))
+		{
+			pump_server_gone(session);
+			return false;
+		}
+		input->len -= size;
+		memmove(input->data, input->data + size, input->len);
+	}
+	if (input->len == 0)
+		buffer_free(&relay->budget, input);
+	return true;
+}
+
+/*
+ * Passes on what was kept back until AuthenticationOk.
+ */
+void
+pump_release_held(Session *session)
+{
+	Buffer held = session->input;
+
+	memset(&session->input, 0, sizeof(session->input));
+	if (held.len > 0)
+	{
+		observe(session, &session->client, held.data, held.len);
+		if (!leg_send(session, &session->server, held.data, held.len))
+			session->server.at_end = true;
+	}
+	buffer_free(&session->relay->budget, &held);
+	pass_end(session, &session->client, &session->server);
+}
+
+/*
+ * Deals with bytes read from a leg.  False: the session is over.
+ */
+static bool
+pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
+{
+	Relay *relay = session->relay;
+
+	if (from == &session->client)
+	{
+		board_add(&relay->stats->bytes_from_client, len);
+		if (session->state == SESSION_AUTHENTICATING)
+		{
+			if (keep(session, &session->input, data, len))
+				return pass_answers(session);
+			client_gone(session);
+			return false;
+		}
+	}
+	observe(session, from, data, len);
+	if (session->state == SESSION_AUTHENTICATING && session->tracker.desynchronised)
+	{
+		session_refuse(session, "protocol_violation", "08P01",
+					   "the server's answer to the startup packet makes no sense");
+		return false;
+	}
+	if (!leg_send(session, to, data, len))
+	{
+		if (to == &session->client)
+			client_gone(session);
+		else
+			pump_server_gone(session);
+		return false;
+	}
+	if (session->state == SESSION_AUTHENTICATING && session->tracker.authenticated)
+		session_authenticated(session);
+	return true;
+}
+
+/*
+ * Pumps from one leg to the other, a bounded number of reads.
+ */
+static void
+pump(Session *session, Leg *from)
+{
+	Relay *relay = session->relay;
+	Leg *to = other_leg(session, from);
+
+	for (int i = 0; i < RELAY_READS_A_TURN && from->is_reading; i++)
+	{
+		ssize_t n = recv(from->fd, relay->io, sizeof(relay->io), 0);
+
+		if (n == 0)
+		{
+			leg_ended(session, from);
+			return;
+		}
+		if (n < 0)
+		{
+			if (errno == EAGAIN || errno == EWOULDBLOCK)
+				return;
+			if (errno == EINTR)
+				continue;
+			leg_broken(session, from);
+			return;
+		}
+		if (!pass(session, from, to, relay->io, (size_t) n))
+			return;
+		session_update(session);
+		if ((size_t) n < sizeof(relay->io))
+			return;
+	}
+}
+
+/*
+ * Event: the client sent something.
+ */
+void
+pump_client_readable(evutil_socket_t fd, short what, void *arg)
+{
+	Session *session = arg;
+
+	(void) fd;
+	(void) what;
+	if (session->state == SESSION_STARTUP)
+		startup_readable(session);
+	else
+		pump(session, &session->client);
+}
+
+/*
+ * Event: the server sent something.
+ */
+void
+pump_server_readable(evutil_socket_t fd, short what, void *arg)
+{
+	Session *session = arg;
+
+	(void) fd;
+	(void) what;
+	pump(session, &session->server);
+}
+
+/*
+ * Event: the client takes bytes again.
+ */
+void
+pump_client_writable(evutil_socket_t fd, short what, void *arg)
+{
+	Session *session = arg;
+
+	(void) fd;
+	(void) what;
+	if (!flush_pending(session, &session->client))
+	{
+		client_gone(session);
+		return;
+	}
+	if (session->state == SESSION_FLUSHING && session->client.pending.len == 0)
+	{
+		session_close(session, NULL);
+		return;
+	}
+	pass_end(session, &session->server, &session->client);
+	session_update(session);
+}
+
+/*
+ * Event: the carrier is connected, or takes bytes again.
+ */
+void
+pump_server_writable(evutil_socket_t fd, short what, void *arg)
+{
+	Session *session = arg;
+
+	(void) fd;
+	(void) what;
+	if (session->state == SESSION_CONNECTING)
+	{
+		carrier_writable(session);
+		return;
+	}
+	if (!flush_pending(session, &session->server))
+	{
+		pump_server_gone(session);
+		return;
+	}
+	pass_end(session, &session->client, &session->server);
+	session_update(session);
+}

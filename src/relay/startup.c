@@ -1,0 +1,308 @@
+/*
+ * startup.c
+ *	  The untyped packets at the begin of a connection.
+ *
+ * SSLRequest and GSSENCRequest are answered 'N'; a CancelRequest goes on to a
+ * carrier of its own; a StartupMessage is kept whole, checked, and decides
+ * whether the session is let in and recorded before the server hears of it.
+ *
+ * Protocol documentation: "Message Flow", sections "Start-up", "Canceling
+ * Requests in Progress", "SSL Session Encryption".
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+#include "relay/process.h"
+
+#define CANCEL_REQUEST_CODE 80877102u
+#define SSL_REQUEST_CODE 80877103u
+#define GSSENC_REQUEST_CODE 80877104u
+
+/*
+ * Reads a 32-bit integer in network byte order.
+ */
+static uint32_t
+get_u32(const uint8_t *p)
+{
+	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+}
+
+/*
+ * Takes the first bytes off the input.
+ */
+static void
+consume(Session *session, size_t len)
+{
+	Buffer *input = &session->input;
+
+	input->len -= len;
+	memmove(input->data, input->data + len, input->len);
+	if (input->len == 0)
+		buffer_free(&session->relay->budget, input);
+}
+
+/*
+ * Answers a request for encryption, each kind once.  False: the session is over.
+ */
+static bool
+answer_encryption(Session *session, bool *seen, const char *name)
+{
+	static const uint8_t no[1] = {'N'};
+	int64_t now = session_now(session);
+
+	if (*seen)
+	{
+		session_refuse(session, "protocol_violation", "08P01", "%s was sent twice", name);
+		return false;
+	}
+	*seen = true;
+	tracker_add_startup(&session->tracker, WIRE_FRONTEND, session->input.data, 8, now,
+						HAS_STARTUP);
+	tracker_add_startup(&session->tracker, WIRE_BACKEND, no, 1, now, HAS_STARTUP);
+	session->answers++;
+	consume(session, 8);
+	if (leg_send(session, &session->client, no, 1))
+		return true;
+	session_close(session, "client_reset");
+	return false;
+}
+
+/*
+ * Finds a parameter of the startup packet; the last one of a name counts, as it
+ * does for the server.
+ */
+static WireSpan
+find_parameter(WireSpan pairs, const char *wanted)
+{
+	WireSpan found = {NULL, 0};
+	WireSpan name;
+	WireSpan value;
+	size_t at = 0;
+
+	while (wire_pair_next(pairs, &at, &name, &value))
+		if (name.len == strlen(wanted) && memcmp(name.data, wanted, name.len) == 0)
+			found = value;
+	return found;
+}
+
+/*
+ * Checks what would keep the carrier token from being added where the server
+ * looks for it.  False: the session was refused.
+ */
+static bool
+check_packet(Session *session, WireSpan pairs, uint32_t version)
+{
+	WireSpan name;
+	WireSpan value;
+	size_t at = 0;
+	size_t limit = STARTUP_PACKET_MAX - BOARD_TOKEN_ADDS;
+
+	if (version >> 16 != 3)
+	{
+		session_refuse(session, "protocol_violation", "0A000",
+					   "unsupported frontend protocol %u.%u: pgwire_trace passes on 3.x",
+					   version >> 16, version & 0xffff);
+		return false;
+	}
+	if (session->packet.len > limit)
+	{
+		session_refuse(session, "protocol_violation", "08P01",
+					   "startup packet of %zu bytes is too long for pgwire_trace, which takes "
+					   "%zu; connect to the server's own port",
+					   session->packet.len, limit);
+		return false;
+	}
+	while (wire_pair_next(pairs, &at, &name, &value))
+		if (name.len == strlen(BOARD_TOKEN_PARAMETER) &&
+			strncasecmp((const char *) name.data, BOARD_TOKEN_PARAMETER, name.len) == 0)
+		{
+			session_refuse(session, "protocol_violation", "08P01",
+						   "parameter \"%s\" is reserved for pgwire_trace itself",
+						   BOARD_TOKEN_PARAMETER);
+			return false;
+		}
+	if (pairs.len == 0 || at != pairs.len - 1 || pairs.data[at] != 0)
+	{
+		session_refuse(session, "protocol_violation", "08P01",
+					   "invalid startup packet layout: expected terminator as last byte");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Counts the session as open, if there is room.
+ */
+static bool
+count_session(Session *session)
+{
+	Relay *relay = session->relay;
+
+	if (atomic_fetch_add(&relay->board->sessions_open, 1) >= relay->config.max_sessions)
+	{
+		atomic_fetch_sub(&relay->board->sessions_open, 1);
+		return false;
+	}
+	board_add(&relay->stats->sessions_open, 1);
+	board_add(&relay->stats->sessions_total, 1);
+	session->is_counted = true;
+	return true;
+}
+
+/*
+ * Decides whether the session is recorded: filters, then the sample.
+ */
+static bool
+decide_recording(Session *session, WireSpan pairs)
+{
+	Relay *relay = session->relay;
+	WireSpan user = find_parameter(pairs, "user");
+	WireSpan database = find_parameter(pairs, "database");
+	WireSpan application = find_parameter(pairs, "application_name");
+	uint32_t dice;
+
+	if (database.len == 0)
+		database = user;
+	if (config_filtered(&relay->config, database, user, application))
+	{
+		board_add(&relay->stats->sessions_filtered, 1);
+		return false;
+	}
+	if (relay->config.sample_rate < 1.0)
+	{
+		if (getrandom(&dice, sizeof(dice), 0) != sizeof(dice) ||
+			dice >= relay->config.sample_rate * 4294967296.0)
+		{
+			board_add(&relay->stats->sessions_sampled_out, 1);
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Leaves the session out of the record from here on.
+ */
+static void
+leave_out(Session *session)
+{
+	session->is_recorded = false;
+	session->tracker.recorded = false;
+	if (session->tracker.first)
+		session->tracker.first->recorded = false;
+}
+
+/*
+ * Takes a whole StartupMessage.
+ */
+static void
+take_startup(Session *session, uint32_t version)
+{
+	Relay *relay = session->relay;
+	WireSpan pairs = {session->packet.data + 8, session->packet.len - 8};
+
+	session->has_packet = true;
+	session->tracker.minor_version = version & 0xffff;
+	session->is_recorded = decide_recording(session, pairs);
+	if (!session->is_recorded)
+		leave_out(session);
+	if (!check_packet(session, pairs, version))
+		return;
+	if (!count_session(session))
+	{
+		board_add(&relay->stats->sessions_refused, 1);
+		session_refuse(session, "too_many_sessions", "53300",
+					   "too many traced sessions: pgwire_trace.max_sessions is %u",
+					   relay->config.max_sessions);
+		return;
+	}
+	carrier_open(session);
+}
+
+/*
+ * Takes a whole CancelRequest.
+ */
+static void
+take_cancel(Session *session)
+{
+	struct timeval wait = {CANCEL_WAIT_MS / 1000, 0};
+
+	session->has_packet = session->is_recorded = true;
+	session->end_reason = "cancel_request";
+	evtimer_add(session->deadline, &wait);
+	carrier_open(session);
+}
+
+/*
+ * Takes a whole packet of a connection's begin off the input.  False: nothing
+ * more is to be looked for here.
+ */
+static bool
+take_packet(Session *session, uint32_t length, uint32_t code)
+{
+	Buffer *input = &session->input;
+
+	if (code == SSL_REQUEST_CODE && length == 8)
+		return answer_encryption(session, &session->saw_ssl, "SSLRequest");
+	if (code == GSSENC_REQUEST_CODE && length == 8)
+		return answer_encryption(session, &session->saw_gss, "GSSENCRequest");
+	session->packet_at = session->tracker.first ? session->tracker.first->request.bytes : 0;
+	tracker_add_startup(&session->tracker, WIRE_FRONTEND, input->data, length,
+						session_now(session),
+						code == CANCEL_REQUEST_CODE ? HAS_CANCEL : HAS_STARTUP);
+	if (!buffer_append(&session->relay->budget, &session->packet, input->data, length))
+	{
+		session_refuse(session, "protocol_violation", "53200",
+					   "out of memory: pgwire_trace.capture_memory is used up");
+		return false;
+	}
+	consume(session, length);
+	if (code == CANCEL_REQUEST_CODE)
+		take_cancel(session);
+	else
+		take_startup(session, code);
+	return false;
+}
+
+/*
+ * Event: the client sent something before its startup packet was whole.
+ */
+void
+startup_readable(Session *session)
+{
+	Relay *relay = session->relay;
+	ssize_t n = recv(session->client.fd, relay->io, STARTUP_PACKET_MAX, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return;
+	if (n <= 0)
+	{
+		session_close(session, n == 0 ? "client_closed" : "client_reset");
+		return;
+	}
+	board_add(&relay->stats->bytes_from_client, (uint64_t) n);
+	if (!buffer_append(&relay->budget, &session->input, relay->io, (size_t) n))
+	{
+		session_close(session, "protocol_violation");
+		return;
+	}
+	while (session->state == SESSION_STARTUP && session->input.len >= 4)
+	{
+		uint32_t length = get_u32(session->input.data);
+
+		if (length < 8 || length > STARTUP_PACKET_MAX)
+		{
+			board_add(&relay->stats->sessions_refused, 1);
+			session_refuse(session, "protocol_violation", "08P01",
+						   "invalid length of startup packet: %u (8 to %d expected)", length,
+						   STARTUP_PACKET_MAX);
+			return;
+		}
+		if (session->input.len < length ||
+			!take_packet(session, length, get_u32(session->input.data + 4)))
+			break;
+	}
+	session_update(session);
+}

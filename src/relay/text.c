@@ -1,0 +1,254 @@
+/*
+ * text.c
+ *	  Query texts and prepared statements as the relay knows them.
+ */
+#include "relay/text.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "wire/wire.h"
+
+/*
+ * Returns the bytes that a Text of this length takes.
+ */
+static size_t
+text_size(size_t len)
+{
+	return sizeof(Text) + len;
+}
+
+/*
+ * Makes or finds the Text of a query.  Masking comes before hashing: not even
+ * the hash of a password may be stored.
+ */
+Text *
+text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings)
+{
+	bool has_secret;
+	uint64_t hash;
+	Text **bucket;
+	Text *text;
+
+	if (len > TEXT_MAX)
+		len = TEXT_MAX;
+	pool->scratch.len = 0;
+	if (!buffer_append(pool->budget, &pool->scratch, query, len))
+		return NULL;
+	has_secret = len > 0 && wire_mask_query((char *) pool->scratch.data, len, standard_strings);
+	hash = XXH3_64bits(pool->scratch.data, len);
+	bucket = &pool->buckets[hash % TEXT_BUCKETS];
+	for (text = *bucket; text; text = text->next)
+		if (text->hash == hash && text->len == len &&
+			(len == 0 || memcmp(text->data, pool->scratch.data, len) == 0))
+			break;
+	if (!text)
+	{
+		text = budget_alloc(pool->budget, text_size(len));
+		if (!text)
+			return NULL;
+		text->hash = hash;
+		text->len = (uint32_t) len;
+		if (len > 0)
+			memcpy(text->data, pool->scratch.data, len);
+		text->next = *bucket;
+		*bucket = text;
+	}
+	text->has_secret = has_secret;
+	text->users++;
+	buffer_reset(pool->budget, &pool->scratch, 64 * 1024);
+	return text;
+}
+
+/*
+ * Gives up one use of a text; the last one frees it.
+ */
+void
+text_release(TextPool *pool, Text *text)
+{
+	Text **link;
+
+	if (!text || --text->users > 0)
+		return;
+	for (link = &pool->buckets[text->hash % TEXT_BUCKETS]; *link != text; link = &(*link)->next)
+		;
+	*link = text->next;
+	budget_free(pool->budget, text, text_size(text->len));
+}
+
+/*
+ * Tells whether a text must still go to the journal, and notes that it does.
+ * The table forgets by overwriting: then a text is sent again, no harm.
+ */
+bool
+text_must_send(TextPool *pool, const Text *text)
+{
+	uint64_t *sent = &pool->sent[text->hash % TEXT_SENT];
+
+	if (*sent == text->hash)
+		return false;
+	*sent = text->hash;
+	return true;
+}
+
+/*
+ * Forgets what was sent.
+ */
+void
+text_forget_sent(TextPool *pool)
+{
+	memset(pool->sent, 0, sizeof(pool->sent));
+}
+
+/*
+ * Frees what the pool itself holds; all texts must have been released.
+ */
+void
+text_pool_free(TextPool *pool)
+{
+	buffer_free(pool->budget, &pool->scratch);
+}
+
+/*
+ * Makes a statement.  Where memory is refused the text is released.
+ */
+Statement *
+statement_make(TextPool *pool, const uint8_t *name, size_t len, Text *text)
+{
+	Statement *statement = budget_alloc(pool->budget, sizeof(Statement) + len);
+
+	if (!statement)
+	{
+		text_release(pool, text);
+		return NULL;
+	}
+	statement->text = text;
+	statement->name_len = (uint32_t) len;
+	if (len > 0)
+		memcpy(statement->name, name, len);
+	return statement;
+}
+
+/*
+ * Frees a statement and its use of a text.
+ */
+void
+statement_free(TextPool *pool, Statement *statement)
+{
+	if (!statement)
+		return;
+	text_release(pool, statement->text);
+	budget_free(pool->budget, statement, sizeof(Statement) + statement->name_len);
+}
+
+/*
+ * Returns the link that points to the statement of a name, or to the end of
+ * its bucket; NULL where the map has no buckets yet.
+ */
+static Statement **
+statement_link(const StatementMap *map, const char *name, size_t len)
+{
+	Statement **link;
+
+	if (!map->buckets)
+		return NULL;
+	link = &map->buckets[XXH3_64bits(name, len) % STATEMENT_BUCKETS];
+	while (*link && !((*link)->name_len == len && memcmp((*link)->name, name, len) == 0))
+		link = &(*link)->next;
+	return link;
+}
+
+/*
+ * Puts a statement into the map, in place of one of the same name.
+ */
+void
+statement_put(TextPool *pool, StatementMap *map, Statement *statement)
+{
+	Statement **link;
+
+	if (statement->name_len == 0)
+	{
+		statement_free(pool, map->unnamed);
+		map->unnamed = statement;
+		return;
+	}
+	if (!map->buckets)
+		map->buckets = budget_alloc(pool->budget, STATEMENT_BUCKETS * sizeof(Statement *));
+	link = statement_link(map, statement->name, statement->name_len);
+	if (!link)
+	{
+		statement_free(pool, statement);
+		return;
+	}
+	if (*link)
+	{
+		statement->next = (*link)->next;
+		statement_free(pool, *link);
+	}
+	else
+		map->count++;
+	*link = statement;
+}
+
+/*
+ * Finds a statement by its name; NULL for none.
+ */
+Statement *
+statement_find(const StatementMap *map, const char *name, size_t len)
+{
+	Statement **link;
+
+	if (len == 0)
+		return map->unnamed;
+	link = statement_link(map, name, len);
+	return link ? *link : NULL;
+}
+
+/*
+ * Drops the statement of a name, if there is one.
+ */
+void
+statement_drop(TextPool *pool, StatementMap *map, const char *name, size_t len)
+{
+	Statement **link;
+	Statement *statement;
+
+	if (len == 0)
+	{
+		statement_free(pool, map->unnamed);
+		map->unnamed = NULL;
+		return;
+	}
+	link = statement_link(map, name, len);
+	if (!link || !*link)
+		return;
+	statement = *link;
+	*link = statement->next;
+	map->count--;
+	statement_free(pool, statement);
+}
+
+/*
+ * Drops all statements and the map's memory.
+ */
+void
+statement_drop_all(TextPool *pool, StatementMap *map)
+{
+	statement_free(pool, map->unnamed);
+	map->unnamed = NULL;
+	if (!map->buckets)
+		return;
+	for (int i = 0; i < STATEMENT_BUCKETS; i++)
+	{
+		Statement *statement;
+
+		while ((statement = map->buckets[i]))
+		{
+			map->buckets[i] = statement->next;
+			statement_free(pool, statement);
+		}
+	}
+	budget_free(pool->budget, map->buckets, STATEMENT_BUCKETS * sizeof(Statement *));
+	map->buckets = NULL;
+	map->count = 0;
+}

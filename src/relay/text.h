@@ -1,0 +1,83 @@
+/*
+ * text.h
+ *	  Query texts and prepared statements as the relay knows them.
+ *
+ * A Text is one distinct query text, masked, shared by all sessions of a relay
+ * and counted by its users.  A session maps statement names to Texts: the map
+ * follows what the server has confirmed (ParseComplete, CloseComplete), so a
+ * failed Parse changes nothing.
+ *
+ * The journal gets each text that came in a Parse once per relay, as far as a
+ * table of recently sent hashes remembers; the writer ignores repeats.
+ */
+#ifndef RELAY_TEXT_H
+#define RELAY_TEXT_H
+
+#include "relay/buffer.h"
+
+/* Longest text that is kept; the rest is cut off. */
+#define TEXT_MAX (1024 * 1024)
+
+typedef struct Text
+{
+	struct Text *next; /* in its hash bucket */
+	uint64_t hash;     /* XXH3 of the masked text */
+	uint32_t users;
+	uint32_t len;
+	bool has_secret; /* something was masked in it */
+	char data[];
+} Text;
+
+#define TEXT_BUCKETS 4096
+#define TEXT_SENT 65536
+
+/* All texts of a relay. */
+typedef struct TextPool
+{
+	Budget *budget;
+	Text *buckets[TEXT_BUCKETS];
+	uint64_t sent[TEXT_SENT];
+	Buffer scratch;
+} TextPool;
+
+/* A prepared statement of a session, or a Parse that waits for its answer. */
+typedef struct Statement
+{
+	struct Statement *next; /* in its hash bucket */
+	Text *text;
+	uint32_t name_len;
+	char name[];
+} Statement;
+
+#define STATEMENT_BUCKETS 64
+
+/* The prepared statements of a session, the unnamed one apart. */
+typedef struct StatementMap
+{
+	Statement *unnamed;
+	Statement **buckets; /* NULL until there is a named one */
+	uint32_t count;
+} StatementMap;
+
+/* Makes or finds the Text of a query text, masked; adds a user. NULL: no memory. */
+extern Text *text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings);
+extern void text_release(TextPool *pool, Text *text);
+
+/* Whether this text must still go to the journal; notes that it does. */
+extern bool text_must_send(TextPool *pool, const Text *text);
+
+/* Forgets what was sent: the journal threw a batch away. */
+extern void text_forget_sent(TextPool *pool);
+extern void text_pool_free(TextPool *pool);
+
+/* Makes a statement; takes over the caller's use of text (which may be NULL). */
+extern Statement *statement_make(TextPool *pool, const uint8_t *name, size_t len, Text *text);
+extern void statement_free(TextPool *pool, Statement *statement);
+
+/* Puts a statement into the map, in place of one of the same name. */
+extern void statement_put(TextPool *pool, StatementMap *map, Statement *statement);
+extern Statement *statement_find(const StatementMap *map, const char *name, size_t len);
+extern void statement_drop(TextPool *pool, StatementMap *map, const char *name, size_t len);
+extern void statement_drop_all(TextPool *pool, StatementMap *map);
+
+#endif /* RELAY_TEXT_H */

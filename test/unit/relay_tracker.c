@@ -1,0 +1,502 @@
+/*
+ * relay_tracker.c
+ *	  Pairing: which answer belongs to which request, under every split.
+ *
+ * A scenario is two lines of tokens, a token a message; the frontend's bytes are
+ * given to the tracker first, then the backend's, each cut in two at every byte
+ * and also one byte at a time.  After each scenario come a `select 42` and its
+ * answer, which must be alone in their exchange.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/tracker.h"
+
+static int passed;
+static int failed;
+
+#define MAX_EXCHANGES 64
+
+/* What the tests look at of a finished exchange. */
+typedef struct Seen
+{
+	int64_t no;
+	int part;
+	char kind[16];
+	char query[32];
+	char request[64]; /* type bytes */
+	char response[64];
+	int64_t request_bytes;
+	int64_t rows;
+	int statements;
+	bool is_complete;
+	bool uncertain;
+	char sqlstate[6];
+} Seen;
+
+static Seen seen[MAX_EXCHANGES];
+static int seen_count;
+static Budget budget;
+static TextPool texts;
+static ExchangePool pool;
+
+/*
+ * Lists the type bytes of kept messages.
+ */
+static void
+list_types(char *out, size_t size, const Buffer *kept, bool is_startup)
+{
+	WireFramer framer = {{0}, 0, 0};
+	const uint8_t *data = kept->data;
+	size_t len = kept->len;
+	size_t n = 0;
+
+	if (is_startup && len > 0)
+	{
+		snprintf(out, size, "startup");
+		return;
+	}
+	while (len > 0)
+	{
+		WireFrame frame;
+		size_t used = wire_frame_next(&framer, data, len, &frame);
+
+		if (frame.ends && n + 1 < size)
+			out[n++] = (char) frame.type;
+		data += used;
+		len -= used;
+	}
+	out[n] = 0;
+}
+
+/*
+ * Takes a finished exchange.
+ */
+static void
+on_finished(Tracker *tracker, Exchange *exchange)
+{
+	Seen *s = &seen[seen_count < MAX_EXCHANGES ? seen_count++ : MAX_EXCHANGES - 1];
+
+	(void) tracker;
+	memset(s, 0, sizeof(*s));
+	s->no = exchange->exchange_no;
+	s->part = exchange->part_no;
+	snprintf(s->kind, sizeof(s->kind), "%s", exchange_kind(exchange));
+	if (exchange->query)
+		snprintf(s->query, sizeof(s->query), "%.*s", (int) exchange->query->len,
+				 exchange->query->data);
+	list_types(s->request, sizeof(s->request), &exchange->request.kept,
+			   exchange->has & HAS_STARTUP);
+	list_types(s->response, sizeof(s->response), &exchange->response.kept, false);
+	s->request_bytes = (int64_t) exchange->request.bytes;
+	s->rows = exchange->row_count;
+	s->statements = exchange->statement_count;
+	s->is_complete = exchange->is_complete;
+	s->uncertain = exchange->uncertain;
+	memcpy(s->sqlstate, exchange->sqlstate, 5);
+	exchange_release(&pool, exchange);
+}
+
+static void
+on_text(Tracker *tracker, const Text *text)
+{
+	(void) tracker;
+	(void) text;
+}
+
+static void
+on_ready(Tracker *tracker)
+{
+	(void) tracker;
+}
+
+static const TrackerEnv env = {.budget = &budget,
+							   .texts = &texts,
+							   .exchanges = &pool,
+							   .request_limit = 1 << 20,
+							   .response_limit = 1 << 20,
+							   .keeps_bytes = true,
+							   .finished = on_finished,
+							   .text_seen = on_text,
+							   .ready = on_ready};
+
+/*
+ * Appends a message.
+ */
+static size_t
+put(uint8_t *out, char type, const void *body, size_t len)
+{
+	uint32_t length = (uint32_t) len + 4;
+
+	out[0] = (uint8_t) type;
+	for (int i = 0; i < 4; i++)
+		out[1 + i] = (uint8_t) (length >> (24 - 8 * i));
+	if (len > 0)
+		memcpy(out + 5, body, len);
+	return len + 5;
+}
+
+/*
+ * Builds a stream from tokens: a type byte, and after ':' the body's text, in
+ * which '/' stands for a zero byte.
+ */
+static size_t
+build(const char *tokens, bool is_backend, uint8_t *out)
+{
+	size_t size = 0;
+
+	while (*tokens)
+	{
+		char body[64];
+		size_t len = 0;
+		char type = *tokens++;
+
+		if (type == ' ')
+			continue;
+		if (*tokens == ':')
+			for (tokens++; *tokens && *tokens != ' '; tokens++)
+				body[len++] = *tokens == '/' ? 0 : *tokens == '_' ? ' ' : *tokens;
+		else if (is_backend && type == 'Z')
+			body[len++] = 'I';
+		else if (is_backend && type == 'C')
+		{
+			memcpy(body, "SELECT 1", 9);
+			len = 9;
+		}
+		else if (is_backend && type == 'E')
+		{
+			memcpy(body, "SERROR\0C42601\0Mbad\0\0", 20);
+			len = 20;
+		}
+		else if (!is_backend && type == 'Q')
+		{
+			memcpy(body, "select 42", 10);
+			len = 10;
+		}
+		size += put(out + size, type, body, len);
+	}
+	return size;
+}
+
+/*
+ * Brings a tracker to where the first ReadyForQuery was seen.
+ */
+static void
+start(Tracker *tracker)
+{
+	uint8_t stream[256];
+	size_t len;
+
+	seen_count = 0;
+	tracker_init(tracker, &env);
+	tracker->recorded = true;
+	tracker_add_startup(tracker, WIRE_FRONTEND, (const uint8_t *) "\0\0\0\10\0\3\0\0", 8, 1,
+						HAS_STARTUP);
+	len = put(stream, 'R', "\0\0\0\0", 4);
+	len += build("Z", true, stream + len);
+	tracker_backend(tracker, stream, len, 2);
+	seen_count = 0;
+}
+
+/*
+ * Feeds a stream, cut at one place (or, with cut = SIZE_MAX, at each byte).
+ */
+static void
+feed(Tracker *tracker, bool is_backend, const uint8_t *data, size_t len, size_t cut)
+{
+	size_t at = 0;
+
+	while (at < len)
+	{
+		size_t n = cut == SIZE_MAX ? 1 : at < cut && cut < len ? cut - at : len - at;
+		uint8_t *copy = malloc(n); /* so that reading behind its end is seen */
+
+		memcpy(copy, data + at, n);
+		if (is_backend)
+			tracker_backend(tracker, copy, n, 10 + (int64_t) at);
+		else
+			tracker_frontend(tracker, copy, n, 5 + (int64_t) at);
+		free(copy);
+		at += n;
+	}
+}
+
+/*
+ * Compares what was seen with what a scenario expects: "request>response" for
+ * each exchange, parts of late CopyData among them.
+ */
+static bool
+matches(const char *expected, char *got, size_t size)
+{
+	size_t n = 0;
+
+	got[0] = 0;
+	for (int i = 0; i < seen_count && n < size - 1; i++)
+		n += (size_t) snprintf(got + n, size - n, "%s%s>%s%s", i ? " " : "", seen[i].request,
+							   seen[i].response, seen[i].uncertain ? "?" : "");
+	return strcmp(expected, got) == 0;
+}
+
+/*
+ * Runs a scenario under every split.
+ */
+static void
+scenario(const char *name, const char *front, const char *back, const char *expected)
+{
+	uint8_t f[1024];
+	uint8_t b[1024];
+	size_t flen = build(front, false, f);
+	size_t blen = build(back, true, b);
+	uint8_t query[64];
+	uint8_t answer[64];
+	size_t qlen = build("Q", false, query);
+	size_t alen = build("T D C Z", true, answer);
+	char want[512];
+	bool ok = true;
+
+	snprintf(want, sizeof(want), "%s Q>TDCZ", expected);
+	for (size_t cut = 1; ok && cut <= flen + blen + 1; cut++)
+	{
+		Tracker tracker;
+		char got[512];
+		size_t all = cut == flen + blen + 1 ? SIZE_MAX : 0;
+
+		start(&tracker);
+		feed(&tracker, false, f, flen, all ? all : cut);
+		feed(&tracker, true, b, blen, all ? all : cut > flen ? cut - flen : blen);
+		feed(&tracker, false, query, qlen, 0);
+		feed(&tracker, true, answer, alen, 0);
+		if (!matches(want, got, sizeof(got)))
+		{
+			printf("FAILED %s, cut at %zu: expected %s, got %s\n", name, cut, want, got);
+			ok = false;
+		}
+		tracker_end(&tracker, 100);
+		tracker_free(&tracker);
+	}
+	if (ok)
+		passed++;
+	else
+		failed++;
+}
+
+/*
+ * Runs a scenario in steps: "F tokens" and "B tokens" in turn.
+ */
+static void
+steps(const char *name, const char *const *step, const char *expected)
+{
+	Tracker tracker;
+	char got[512];
+	uint8_t stream[1024];
+
+	start(&tracker);
+	for (int64_t now = 20; *step; step++, now++)
+	{
+		bool is_backend = (*step)[0] == 'B';
+		size_t len = build(*step + 2, is_backend, stream);
+
+		if (is_backend)
+			tracker_backend(&tracker, stream, len, now);
+		else
+			tracker_frontend(&tracker, stream, len, now);
+	}
+	tracker_end(&tracker, 100);
+	tracker_free(&tracker);
+	if (matches(expected, got, sizeof(got)))
+		passed++;
+	else
+	{
+		failed++;
+		printf("FAILED %s: expected %s, got %s\n", name, expected, got);
+	}
+}
+
+/*
+ * Checks a condition.
+ */
+static void
+check(const char *name, bool condition)
+{
+	if (condition)
+		passed++;
+	else
+	{
+		failed++;
+		printf("FAILED %s\n", name);
+	}
+}
+
+/*
+ * What was seen on a server, row by row, and the plain cases.
+ */
+static void
+test_table(void)
+{
+	scenario("simple", "Q", "T D C Z", "Q>TDCZ");
+	scenario("extended", "P:/x/ B:// D:S/ E:/ S", "1 2 t T D C Z", "PBDES>12tTDCZ");
+	scenario("describe portal", "P:/x/ B:// D:P/ E:/ S", "1 2 n C Z", "PBDES>12nCZ");
+	scenario("two at once", "Q Q", "T D C Z T D C Z", "Q>TDCZ Q>TDCZ");
+	scenario("pipeline", "P:/x/ B:// E:/ S P:/y/ B:// E:/ S", "1 2 D C Z 1 2 D C Z",
+			 "PBES>12DCZ PBES>12DCZ");
+	scenario("bad parse, query", "P:/x/ Q S", "E Z", "PQS>EZ");
+	scenario("bad parse, function call, query", "P:/x/ F Q S", "E Z", "PFQS>EZ");
+	scenario("extended without sync, query", "P:/x/ B:// E:/ Q", "1 2 D C T D C Z",
+			 "PBEQ>12DCTDCZ");
+	scenario("libpq copy", "P:/x/ B:// E:/ S d:a c S", "1 2 G C Z", "PBESdcS>12GCZ");
+	scenario("copy fails before its first read", "P:/x/ B:// E:/ S d:a c S", "1 2 E Z Z",
+			 "PBESdc>12EZ S>Z");
+	scenario("copy fails after a read", "P:/x/ B:// E:/ S d:a c S", "1 2 G E Z", "PBESdcS>12GEZ");
+	scenario("copy without an early sync fails", "P:/x/ B:// E:/ d:a c S", "1 2 G E Z",
+			 "PBEdcS>12GEZ");
+	scenario("query copy fails, late data", "Q d:a c Q", "G E Z T D C Z", "Qdc>GEZ Q>TDCZ");
+	scenario("query copy", "Q d:a d:b c", "G C Z", "Qddc>GCZ");
+	scenario("two copies in a query", "Q d:a c d:b c", "G C G C Z", "Qdcdc>GCGCZ");
+	scenario("query copy with ignored syncs", "Q d:a S S c", "G C Z", "QdcSS>GCZ");
+	scenario("copy out", "Q", "H d:a d:b c C Z", "Q>HddcCZ");
+	scenario("bare syncs", "S S S", "Z Z Z", "S>Z S>Z S>Z");
+	scenario("sync after an error", "P:/x/ S S", "E Z Z", "PS>EZ S>Z");
+	scenario("bad parse, query, syncs", "P:/x/ Q S S", "E Z Z", "PQS>EZ S>Z");
+	scenario("bad parse, two queries", "P:/x/ Q Q S", "E Z", "PQQS>EZ");
+	scenario("bad parse, next batch in it", "P:/x/ Q P:/y/ B:// E:/ S", "E Z", "PQPBES>EZ");
+	scenario("function call", "F", "V Z", "F>VZ");
+	scenario("flush", "P:/x/ H B:// H E:/ S", "1 2 C Z", "PHBHES>12CZ");
+	scenario("close", "C:Sx/ S", "3 Z", "CS>3Z");
+	scenario("error at sync", "P:/x/ B:// E:/ S", "1 2 C E Z", "PBES>12CEZ");
+	scenario("suspended portal", "P:/x/ B:// E:/ S E:/ S", "1 2 D s Z D C Z",
+			 "PBES>12DsZ ES>DCZ");
+	scenario("several statements", "Q", "C C E Z", "Q>CCEZ");
+	scenario("empty query", "Q", "I Z", "Q>IZ");
+	scenario("notice first", "Q", "N C Z", "Q>NCZ");
+}
+
+/*
+ * What depends on who spoke first.
+ */
+static void
+test_steps(void)
+{
+	const char *const late[] = {"F Q", "B G", "F d:a", "B E Z", "F d:b c Q", "B T D C Z", NULL};
+	const char *const skip[] = {"F P:/x/ H", "B E", "F Q S Q", "B Z C Z", NULL};
+	const char *const async[] = {"B A", "F Q", "B A C Z", "B S:a/b/ N", NULL};
+	const char *const copy[] = {"F P:/x/ B:// E:/ S", "B 1 2 G", "F d:a c S", "B C Z", NULL};
+	const char *const swallowed[] = {"F P:/x/ B:// E:/ S", "B 1 2 G", "F d:a", "B E",
+									 "F c S", "B Z", "F Q", "B C Z", NULL};
+	const char *const early[] = {"F P:/x/ B:// E:/ S", "B 1 2 G E Z", "F d:a c S",
+								 "B Z", "F Q", "B C Z", NULL};
+	const char *const stray[] = {"F P:/x/ B:// E:/ S d:a c S Q", "B 1 2 G E Z Z C Z", NULL};
+	const char *const cut[] = {"F Q P:/x/ B:// E:/ S", "B C Z 1", NULL};
+	const char *const end[] = {"F Q", "B C Z", "F X", NULL};
+
+	steps("late CopyData is a part of the exchange that failed", late, "Qd>GEZ dc> Q>TDCZ");
+	check("its number is the same", seen[0].no == seen[1].no && seen[1].part == 2);
+	steps("skipped after the error was seen", skip, "PHQS>EZ Q>CZ");
+	steps("asynchronous messages", async, ">A Q>ACZ >SN");
+	check("their kind", strcmp(seen[0].kind, "async") == 0);
+	steps("copy in lock-step", copy, "PBESdcS>12GCZ");
+	steps("copy fails while data comes, sync swallowed", swallowed, "PBESdcS>12GEZ Q>CZ");
+	steps("copy fails before data comes", early, "PBES>12GEZ dc> S>Z Q>CZ");
+	steps("a ReadyForQuery too many is never taken for an answer", stray,
+		  "PBESdcS>12GEZ >Z? Q>CZ?");
+	steps("cut off in the middle", cut, "Q>CZ PBES>1");
+	check("it is incomplete", !seen[1].is_complete && seen[0].is_complete);
+	steps("terminate", end, "Q>CZ X>");
+	check("terminate's kind", strcmp(seen[1].kind, "terminate") == 0);
+}
+
+/*
+ * The query text that an exchange is shown with.
+ */
+static void
+test_statements(void)
+{
+	const char *const named[] = {"F P:s1/select_1/ S", "B 1 Z", "F B:/s1/ E:/ S", "B 2 C Z",
+								 NULL};
+	const char *const again[] = {"F P:s1/good/ S", "B 1 Z", "F P:s1/bad/ S", "B E Z",
+								 "F B:/s1/ E:/ S", "B 2 C Z", NULL};
+	const char *const closed[] = {"F P:s1/good/ S", "B 1 Z", "F C:Ss1/ S", "B 3 Z",
+								  "F B:/s1/ E:/ S", "B E Z", NULL};
+	const char *const both[] = {"F P:s1/a/ B:/s1/ E:/ P:s2/b/ B:/s2/ E:/ S",
+								"B 1 2 C:INSERT_0_5/ 1 2 C:UPDATE_2/ Z", NULL};
+
+	steps("named statement", named, "PS>1Z BES>2CZ");
+	check("its text", strcmp(seen[1].query, "select 1") == 0);
+	steps("failed parse of a name in use", again, "PS>1Z PS>EZ BES>2CZ");
+	check("the first text stays", strcmp(seen[2].query, "good") == 0);
+	check("the failed one is shown where it failed", strcmp(seen[1].query, "bad") == 0);
+	check("its SQLSTATE", strcmp(seen[1].sqlstate, "42601") == 0);
+	steps("closed statement", closed, "PS>1Z CS>3Z BES>EZ");
+	check("is forgotten", seen[2].query[0] == 0);
+	steps("two statements", both, "PBEPBES>12C12CZ");
+	check("counts add up", seen[0].rows == 7 && seen[0].statements == 2);
+	check("the first one's text", strcmp(seen[0].query, "a") == 0);
+}
+
+/*
+ * What a client may send without reading: memory stays bounded, and reading
+ * stops only while the server owes an answer.
+ */
+static void
+test_limits(void)
+{
+	Tracker tracker;
+	uint8_t sync[5] = {'S', 0, 0, 0, 4};
+	static uint8_t many[5 * 13000];
+	uint8_t batch[128];
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(many); i++)
+		many[i] = sync[i % 5];
+	start(&tracker);
+	for (int i = 0; i < 70; i++)
+		tracker_frontend(&tracker, many, sizeof(many), 100 + i);
+	check("bare Syncs of a read are one entry", tracker.queue.count == 70);
+	check("reading stops for them", tracker_throttled(&tracker));
+	check("memory is bounded", budget.used < 1024 * 1024);
+	tracker_end(&tracker, 1000);
+	tracker_free(&tracker);
+
+	start(&tracker);
+	len = build("B:// D:P/ E:/", false, batch);
+	for (int i = 0; i < 50000; i++)
+		tracker_frontend(&tracker, batch, len, 100);
+	check("what the server may keep to itself never stops reading",
+		  !tracker_throttled(&tracker));
+	check("the queue is bounded", tracker.queue.count <= TRACKER_QUEUE_LIMIT);
+	tracker_frontend(&tracker, sync, 5, 200);
+	check("a Sync does", tracker_throttled(&tracker));
+	tracker_end(&tracker, 1000);
+	tracker_free(&tracker);
+
+	start(&tracker);
+	tracker_frontend(&tracker, (const uint8_t *) "Q\200\0\0\0xxxx", 9, 100);
+	check("a negative length ends decoding", tracker.desynchronised);
+	tracker_frontend(&tracker, many, sizeof(many), 101);
+	tracker_end(&tracker, 1000);
+	tracker_free(&tracker);
+
+	start(&tracker);
+	tracker_frontend(&tracker, (const uint8_t *) "d\177\377\377\377xxxx", 9, 100);
+	check("a length of 2 GB takes no memory", budget.used < 1024 * 1024);
+	tracker_end(&tracker, 1000);
+	tracker_free(&tracker);
+}
+
+int
+main(void)
+{
+	budget.limit = 64 * 1024 * 1024;
+	texts.budget = &budget;
+	pool.budget = &budget;
+	pool.texts = &texts;
+	test_table();
+	test_steps();
+	test_statements();
+	test_limits();
+	exchange_pool_free(&pool);
+	text_pool_free(&texts);
+	check("all memory is given back", budget.used == 0);
+	printf("%d passed, %d failed\n", passed, failed);
+	return failed > 0;
+}
