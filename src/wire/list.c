@@ -1,0 +1,136 @@
+/*
+ * list.c
+ *	  The list of messages as tables, and the lookup of a message's type.
+ *
+ * The lookup is by direction, byte and phase.  Most bytes mean one message in
+ * all phases that have a type byte; the table has one row a phase, so that the
+ * relay finds a type with two loads.
+ */
+#include "wire/list.h"
+
+#include <string.h>
+
+#define F WIRE_DIR_F
+#define B WIRE_DIR_B
+#define FB WIRE_DIR_FB
+#define R(code) WIRE_AUTH_TYPE(code)
+
+#define PHASE(name) (1u << WIRE_PHASE_##name)
+#define PHASES_STARTUP PHASE(STARTUP)
+#define PHASES_SSL_ANSWER PHASE(SSL_ANSWER)
+#define PHASES_PASSWORD PHASE(PASSWORD)
+#define PHASES_SASL_INITIAL PHASE(SASL_INITIAL)
+#define PHASES_SASL PHASE(SASL)
+#define PHASES_GSS PHASE(GSS)
+#define PHASES_ANY                                                                                 \
+	(PHASE(PASSWORD) | PHASE(SASL_INITIAL) | PHASE(SASL) | PHASE(GSS) | PHASE(NORMAL) |            \
+	 PHASE(COPY) | PHASE(REPLICATION))
+
+/* Each message's row ends the one before it, so the first closes a dummy's. */
+const WireMessageType wire_types[WIRE_MSG_COUNT] = {
+	{"Unknown",
+	 0,
+	 0,
+	 0,
+	 30,
+	 "a message of a type that is not known",
+	 {
+#define WIRE_MESSAGE(name, directions, type, phases, since, help)                                  \
+	 {NULL, WIRE_KIND_END}}},                                                                      \
+	{#name, directions, type, PHASES_##phases, since, help, {
+#define WIRE_FIELD(message, name, kind) {#name, WIRE_KIND_##kind},
+#include "wire/messages.h"
+#undef WIRE_MESSAGE
+#undef WIRE_FIELD
+	 {NULL, WIRE_KIND_END}}}};
+
+/*
+ * The lookup table, filled on first use: [direction][phase][type byte].  Filling
+ * it twice at once would write the same values.
+ */
+static uint8_t table[2][WIRE_PHASE_COUNT][256];
+static uint8_t auth_table[16];
+static bool is_filled;
+
+_Static_assert(WIRE_MSG_COUNT < 256, "message ids fit a byte");
+
+/*
+ * Adds a message to the table, for each of its directions and phases.
+ */
+static void
+add_to_table(WireMessageId id, const WireMessageType *type)
+{
+	for (int direction = 0; direction < 2; direction++)
+	{
+		if (!(type->directions & (direction == 0 ? WIRE_DIR_F : WIRE_DIR_B)))
+			continue;
+		for (int phase = 0; phase < WIRE_PHASE_COUNT; phase++)
+			if (type->phases & (1u << phase))
+				table[direction][phase][type->type & 0xff] = (uint8_t) id;
+	}
+	if (type->type > 0xff)
+		auth_table[(type->type >> 8) - 1] = (uint8_t) id;
+}
+
+/*
+ * Fills the table from the list.
+ */
+static void
+fill_table(void)
+{
+	for (int id = 1; id < WIRE_MSG_COUNT; id++)
+		if (wire_types[id].type != 0)
+			add_to_table((WireMessageId) id, &wire_types[id]);
+	/* 'N' refuses either request for encryption */
+	table[1][WIRE_PHASE_SSL_ANSWER]['N'] = WIRE_MSG_SSLResponse;
+	is_filled = true;
+}
+
+/*
+ * Tells an untyped packet of a connection's begin by its code.
+ */
+static WireMessageId
+startup_type(const uint8_t *body, size_t len)
+{
+	uint32_t code;
+
+	if (len < 4)
+		return WIRE_MSG_Unknown;
+	code = (uint32_t) body[0] << 24 | (uint32_t) body[1] << 16 | (uint32_t) body[2] << 8 | body[3];
+	if (code == 80877102)
+		return WIRE_MSG_CancelRequest;
+	if (code == 80877103)
+		return WIRE_MSG_SSLRequest;
+	if (code == 80877104)
+		return WIRE_MSG_GSSENCRequest;
+	return WIRE_MSG_StartupMessage;
+}
+
+/*
+ * Returns the message type that a byte is, sent in this direction and phase.
+ */
+WireMessageId
+wire_type_of(WireDirection direction, uint8_t type, WirePhase phase, const uint8_t *body,
+			 size_t body_len)
+{
+	if (!is_filled)
+		fill_table();
+	if (phase == WIRE_PHASE_STARTUP)
+		return direction == WIRE_FRONTEND ? startup_type(body, body_len) : WIRE_MSG_Unknown;
+	if (type == 'R' && direction == WIRE_BACKEND && phase != WIRE_PHASE_SSL_ANSWER)
+	{
+		if (body_len < 4 || body[0] || body[1] || body[2] || body[3] >= sizeof(auth_table))
+			return WIRE_MSG_Unknown;
+		return (WireMessageId) auth_table[body[3]];
+	}
+	return (WireMessageId) table[direction == WIRE_BACKEND][phase][type];
+}
+
+/*
+ * Returns the protocol documentation's name of a message.
+ */
+const char *
+wire_name_of(WireMessageId id)
+{
+	return wire_types[id < WIRE_MSG_COUNT ? id : WIRE_MSG_Unknown].name;
+}
