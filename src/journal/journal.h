@@ -206,6 +206,9 @@ extern const JournalSegmentHeader *journal_reader_header(const JournalReader *re
 extern void journal_segment_path(char *out, size_t size, const char *directory, uint64_t series,
                                  uint32_t segment);
 
+/* Makes the directory and those above it (0700). Returns 0 or -1 with errno. */
+extern int journal_make_directory(const char *path);
+
 /* Removes a segment and makes the removal durable. Returns 0 or -1 with errno. */
 extern int journal_remove_segment(const char *directory, uint64_t series, uint32_t segment);
 

@@ -98,11 +98,18 @@ typedef struct BoardWriter
 	BoardI64 last_error_at;
 	char last_error[BOARD_TEXT];
 
-	/* the batch in hand: a writer that finds it set died of that batch */
+	/*
+	 * What is in hand, so that a writer that starts knows what the one before died
+	 * of.  A batch is from batch_first to batch_last of a series; current is the
+	 * record in hand.  crashed_on is set by the handler of a fatal signal; a death
+	 * without it (SIGKILL) blames nothing until it has happened twice.
+	 */
 	BoardU64 batch_series;
-	BoardU64 batch_first; /* sequence numbers; 0: no batch in hand */
+	BoardU64 batch_first; /* sequence numbers; 0: none in hand */
 	BoardU64 batch_last;
-	BoardU64 single_sequence; /* record being tried alone; 0: none */
+	BoardU32 batch_deaths;
+	BoardU64 current;
+	BoardU64 crashed_on;
 } BoardWriter;
 
 /*
@@ -149,6 +156,7 @@ typedef struct Board
 	BoardU32 supervisor_pid;
 	BoardU64 flush_requested; /* counted up by flush() */
 	BoardU64 sessions_open;   /* over all relays; max_sessions is checked on it */
+	BoardI64 writer_hold_until; /* no writer is started before: a command needs its database */
 	BoardU32 relay_count;
 	BoardU32 slot_count; /* max_sessions, and as many again for those that linger */
 	BoardRelay relays[BOARD_MAX_RELAYS];

@@ -16,6 +16,7 @@
 #include "relay/process.h"
 
 #define HEARTBEAT_S 2
+#define WATCHDOG_S 15
 
 static Relay *the_relay; /* for libevent's fatal callback, which has no argument */
 
@@ -49,6 +50,19 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	(void) arg;
+}
+
+/*
+ * Event: time for a heartbeat.  A loop that stands still is ended by the alarm,
+ * also when there is no supervisor any more to see it.
+ */
+static void
+on_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+	(void) fd;
+	(void) what;
+	(void) arg;
+	alarm(WATCHDOG_S);
 }
 
 /*
@@ -136,7 +150,7 @@ make_loop(Relay *relay)
 	relay->signals[1] = watch_signal(relay, SIGINT, on_quit);
 	relay->signals[2] = watch_signal(relay, SIGQUIT, on_quit);
 	relay->signals[3] = watch_signal(relay, SIGUSR1, on_tick);
-	relay->heartbeat = event_new(relay->base, -1, EV_PERSIST, on_tick, relay);
+	relay->heartbeat = event_new(relay->base, -1, EV_PERSIST, on_heartbeat, relay);
 	event_add(relay->heartbeat, &beat);
 	relay->retry_timer = event_new(relay->base, -1, EV_PERSIST, on_tick, relay);
 	relay->wake_timer = evtimer_new(relay->base, on_wake_due, relay);
@@ -224,6 +238,7 @@ relay_main(Board *board, uint32_t relay_no, int supervisor_fd)
 	signal(SIGHUP, SIG_IGN);
 	fcntl(supervisor_fd, F_SETFL, fcntl(supervisor_fd, F_GETFL) | O_NONBLOCK);
 	event_set_fatal_callback(on_fatal);
+	alarm(WATCHDOG_S);
 	make_loop(relay);
 	atomic_store(&relay->stats->heartbeat, clock_wall());
 	atomic_store(&relay->stats->ready, 1);

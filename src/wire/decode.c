@@ -7,58 +7,18 @@
  */
 #include <string.h>
 
+#include "wire/cursor.h"
 #include "wire/list.h"
-
-/* A place in a body that checks every read. */
-typedef struct Cursor
-{
-	const uint8_t *data;
-	size_t len;
-	size_t at;
-} Cursor;
-
-/*
- * Reads an integer of 1, 2 or 4 bytes.
- */
-static bool
-read_integer(Cursor *cursor, int bytes, uint32_t *number)
-{
-	*number = 0;
-	if (cursor->len - cursor->at < (size_t) bytes)
-		return false;
-	for (int i = 0; i < bytes; i++)
-		*number = *number << 8 | cursor->data[cursor->at++];
-	return true;
-}
-
-/*
- * Reads a string as far as it goes.
- */
-static bool
-read_string(Cursor *cursor, WireSpan *span)
-{
-	size_t left = cursor->len - cursor->at;
-	const uint8_t *begin = cursor->data + cursor->at;
-	const uint8_t *end = left > 0 ? memchr(begin, 0, left) : NULL;
-
-	span->data = begin;
-	span->len = end ? (size_t) (end - begin) : left;
-	cursor->at += span->len + (end ? 1 : 0);
-	return end != NULL;
-}
 
 /*
  * Reads a number into a value.
  */
 static void
-read_number(Cursor *cursor, WireKind kind, WireValue *value)
+read_number(WireCursor *cursor, WireKind kind, WireValue *value)
 {
-	int bytes = kind == WIRE_KIND_CHAR || kind == WIRE_KIND_INT8 ? 1 : 4;
 	uint32_t number;
 
-	if (kind == WIRE_KIND_INT16)
-		bytes = 2;
-	value->complete = read_integer(cursor, bytes, &number);
+	value->complete = cursor_integer(cursor, wire_number_size(kind), &number);
 	if (kind == WIRE_KIND_INT16)
 		value->number = (int16_t) number;
 	else if (kind == WIRE_KIND_INT32)
@@ -74,10 +34,12 @@ int
 wire_decode(WireMessageId id, const uint8_t *body, size_t len, WireValue values[WIRE_MAX_FIELDS])
 {
 	const WireField *field = wire_types[id].fields;
-	Cursor cursor = {body, len, 0};
+	WireCursor cursor = {body, len, 0};
 	int count = 0;
 
 	memset(values, 0, sizeof(WireValue) * WIRE_MAX_FIELDS);
+	if (WIRE_TYPE_BYTE(wire_types[id].type) == 'R') /* behind an authentication code */
+		cursor.at = len < 4 ? len : 4;
 	for (; field->kind != WIRE_KIND_END; field++)
 	{
 		WireValue *value = &values[count++];
@@ -95,7 +57,7 @@ wire_decode(WireMessageId id, const uint8_t *body, size_t len, WireValue values[
 			case WIRE_KIND_STRING:
 			case WIRE_KIND_QUERY:
 			case WIRE_KIND_SECRET_STRING:
-				value->complete = read_string(&cursor, &value->bytes);
+				value->complete = cursor_string(&cursor, &value->bytes);
 				break;
 			default:
 				value->bytes = (WireSpan){body + cursor.at, len - cursor.at};
@@ -114,13 +76,13 @@ wire_decode(WireMessageId id, const uint8_t *body, size_t len, WireValue values[
 bool
 wire_error_field(const uint8_t *body, size_t len, char code, WireSpan *value)
 {
-	Cursor cursor = {body, len, 0};
+	WireCursor cursor = {body, len, 0};
 
 	while (cursor.at < len && body[cursor.at] != 0)
 	{
 		char found = (char) body[cursor.at++];
 
-		if (!read_string(&cursor, value))
+		if (!cursor_string(&cursor, value))
 			return false;
 		if (found == code)
 			return true;
@@ -134,10 +96,10 @@ wire_error_field(const uint8_t *body, size_t len, char code, WireSpan *value)
 bool
 wire_pair_next(WireSpan pairs, size_t *at, WireSpan *name, WireSpan *value)
 {
-	Cursor cursor = {pairs.data, pairs.len, *at};
+	WireCursor cursor = {pairs.data, pairs.len, *at};
 
-	if (*at >= pairs.len || pairs.data[*at] == 0 || !read_string(&cursor, name) ||
-		!read_string(&cursor, value))
+	if (*at >= pairs.len || pairs.data[*at] == 0 || !cursor_string(&cursor, name) ||
+	    !cursor_string(&cursor, value))
 		return false;
 	*at = cursor.at;
 	return true;
@@ -182,7 +144,7 @@ put_field(uint8_t *out, size_t at, size_t size, char code, const char *text)
  */
 size_t
 wire_put_error(uint8_t *out, size_t size, const char *severity, const char *sqlstate,
-			   const char *message)
+               const char *message)
 {
 	size_t at = 5;
 	uint32_t length;

@@ -13,22 +13,22 @@ typedef enum WireKind
 	WIRE_KIND_INT16,
 	WIRE_KIND_INT32,
 	WIRE_KIND_UINT32,
-	WIRE_KIND_VERSION,		   /* protocol version */
-	WIRE_KIND_STRING,		   /* ended by a zero byte */
-	WIRE_KIND_QUERY,		   /* the same; may hold passwords */
+	WIRE_KIND_VERSION,         /* protocol version */
+	WIRE_KIND_STRING,          /* ended by a zero byte */
+	WIRE_KIND_QUERY,           /* the same; may hold passwords */
 	WIRE_KIND_SECRET_STRING,   /* the same; is one */
-	WIRE_KIND_BYTES,		   /* the rest of the message */
-	WIRE_KIND_SECRET,		   /* the same; never stored */
-	WIRE_KIND_VALUE,		   /* 32-bit length, -1 for NULL, and bytes */
-	WIRE_KIND_SECRET_VALUE,	   /* the same; never stored */
-	WIRE_KIND_FORMATS,		   /* 16-bit count, 16-bit format codes */
-	WIRE_KIND_OIDS,			   /* 16-bit count, OIDs */
-	WIRE_KIND_VALUES,		   /* 16-bit count, values */
-	WIRE_KIND_COLUMNS,		   /* 16-bit count, column descriptions */
-	WIRE_KIND_PAIRS,		   /* names and values, ended by a zero byte */
-	WIRE_KIND_STRINGS,		   /* strings, ended by a zero byte */
+	WIRE_KIND_BYTES,           /* the rest of the message */
+	WIRE_KIND_SECRET,          /* the same; never stored */
+	WIRE_KIND_VALUE,           /* 32-bit length, -1 for NULL, and bytes */
+	WIRE_KIND_SECRET_VALUE,    /* the same; never stored */
+	WIRE_KIND_FORMATS,         /* 16-bit count, 16-bit format codes */
+	WIRE_KIND_OIDS,            /* 16-bit count, OIDs */
+	WIRE_KIND_VALUES,          /* 16-bit count, values */
+	WIRE_KIND_COLUMNS,         /* 16-bit count, column descriptions */
+	WIRE_KIND_PAIRS,           /* names and values, ended by a zero byte */
+	WIRE_KIND_STRINGS,         /* strings, ended by a zero byte */
 	WIRE_KIND_COUNTED_STRINGS, /* 32-bit count, strings */
-	WIRE_KIND_ERROR_FIELDS	   /* code and string each, ended by a zero byte */
+	WIRE_KIND_ERROR_FIELDS     /* code and string each, ended by a zero byte */
 } WireKind;
 
 #endif /* WIRE_KINDS_H */

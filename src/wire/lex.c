@@ -197,7 +197,7 @@ read_number(Lexer *lexer)
 	{
 		lexer->at += 2;
 		while (is_digit(peek(lexer, 0)) || peek(lexer, 0) == '_' ||
-			   (lex_lower(peek(lexer, 0)) >= 'a' && lex_lower(peek(lexer, 0)) <= 'f'))
+		       (lex_lower(peek(lexer, 0)) >= 'a' && lex_lower(peek(lexer, 0)) <= 'f'))
 			lexer->at++;
 		return;
 	}
@@ -252,8 +252,8 @@ read_quotes(Lexer *lexer, LexToken *token, size_t prefix, bool standard_strings)
 	token->is_unicode = prefix == 3;
 	lexer->at += prefix;
 	read_quoted(lexer, token, quote,
-				quote == '\'' &&
-					((first == 'e' && prefix == 2) || (!standard_strings && prefix == 1)));
+	            quote == '\'' &&
+	                ((first == 'e' && prefix == 2) || (!standard_strings && prefix == 1)));
 }
 
 /*

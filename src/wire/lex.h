@@ -21,7 +21,7 @@ typedef enum LexKind
 	LEX_STRING, /* any quoted constant, dollar quoted ones as well */
 	LEX_NUMBER,
 	LEX_PARAMETER, /* $1 */
-	LEX_OTHER	   /* one character of anything else */
+	LEX_OTHER      /* one character of anything else */
 } LexKind;
 
 typedef struct LexToken
@@ -31,8 +31,8 @@ typedef struct LexToken
 	size_t end;
 	size_t content_begin; /* inside the quotes */
 	size_t content_end;
-	bool is_cut;	 /* the text ended inside it */
-	bool is_dollar;	 /* $$...$$ */
+	bool is_cut;     /* the text ended inside it */
+	bool is_dollar;  /* $$...$$ */
 	bool is_unicode; /* U&"..." */
 } LexToken;
 

@@ -6,14 +6,15 @@
  * all phases that have a type byte; the table has one row a phase, so that the
  * relay finds a type with two loads.
  */
-#include "wire/list.h"
+#include "wire/walk.h"
 
 #include <string.h>
 
 #define F WIRE_DIR_F
 #define B WIRE_DIR_B
 #define FB WIRE_DIR_FB
-#define R(code) WIRE_AUTH_TYPE(code)
+#define R(code) WIRE_CODED_TYPE('R', code)
+#define U(code) WIRE_CODED_TYPE(0, code)
 
 #define PHASE(name) (1u << WIRE_PHASE_##name)
 #define PHASES_STARTUP PHASE(STARTUP)
@@ -22,27 +23,33 @@
 #define PHASES_SASL_INITIAL PHASE(SASL_INITIAL)
 #define PHASES_SASL PHASE(SASL)
 #define PHASES_GSS PHASE(GSS)
-#define PHASES_ANY                                                                                 \
-	(PHASE(PASSWORD) | PHASE(SASL_INITIAL) | PHASE(SASL) | PHASE(GSS) | PHASE(NORMAL) |            \
+#define PHASES_ANY                                                                      \
+	(PHASE(PASSWORD) | PHASE(SASL_INITIAL) | PHASE(SASL) | PHASE(GSS) | PHASE(NORMAL) | \
 	 PHASE(COPY) | PHASE(REPLICATION))
 
 /* Each message's row ends the one before it, so the first closes a dummy's. */
-const WireMessageType wire_types[WIRE_MSG_COUNT] = {
-	{"Unknown",
-	 0,
-	 0,
-	 0,
-	 30,
-	 "a message of a type that is not known",
-	 {
-#define WIRE_MESSAGE(name, directions, type, phases, since, help)                                  \
-	 {NULL, WIRE_KIND_END}}},                                                                      \
-	{#name, directions, type, PHASES_##phases, since, help, {
+const WireMessageType wire_types[WIRE_MSG_COUNT] = {{"Unknown",
+                                                     0,
+                                                     0,
+                                                     0,
+                                                     30,
+                                                     "a message of a type that is not known",
+                                                     {
+#define WIRE_MESSAGE(name, directions, type, phases, since, help) \
+	{                                                             \
+		NULL, WIRE_KIND_END                                       \
+	}                                                             \
+	}                                                             \
+	}                                                             \
+	,                                                             \
+	{                                                             \
+#name, directions, type, PHASES_##phases, since, help,    \
+		{
 #define WIRE_FIELD(message, name, kind) {#name, WIRE_KIND_##kind},
 #include "wire/messages.h"
 #undef WIRE_MESSAGE
 #undef WIRE_FIELD
-	 {NULL, WIRE_KIND_END}}}};
+                                                         {NULL, WIRE_KIND_END}}}};
 
 /*
  * The lookup table, filled on first use: [direction][phase][type byte].  Filling
@@ -66,10 +73,10 @@ add_to_table(WireMessageId id, const WireMessageType *type)
 			continue;
 		for (int phase = 0; phase < WIRE_PHASE_COUNT; phase++)
 			if (type->phases & (1u << phase))
-				table[direction][phase][type->type & 0xff] = (uint8_t) id;
+				table[direction][phase][WIRE_TYPE_BYTE(type->type)] = (uint8_t) id;
 	}
-	if (type->type > 0xff)
-		auth_table[(type->type >> 8) - 1] = (uint8_t) id;
+	if (WIRE_HAS_CODE(type->type))
+		auth_table[WIRE_CODE(type->type)] = (uint8_t) id;
 }
 
 /*
@@ -79,7 +86,7 @@ static void
 fill_table(void)
 {
 	for (int id = 1; id < WIRE_MSG_COUNT; id++)
-		if (wire_types[id].type != 0)
+		if (WIRE_TYPE_BYTE(wire_types[id].type) != 0)
 			add_to_table((WireMessageId) id, &wire_types[id]);
 	/* 'N' refuses either request for encryption */
 	table[1][WIRE_PHASE_SSL_ANSWER]['N'] = WIRE_MSG_SSLResponse;
@@ -97,12 +104,9 @@ startup_type(const uint8_t *body, size_t len)
 	if (len < 4)
 		return WIRE_MSG_Unknown;
 	code = (uint32_t) body[0] << 24 | (uint32_t) body[1] << 16 | (uint32_t) body[2] << 8 | body[3];
-	if (code == 80877102)
-		return WIRE_MSG_CancelRequest;
-	if (code == 80877103)
-		return WIRE_MSG_SSLRequest;
-	if (code == 80877104)
-		return WIRE_MSG_GSSENCRequest;
+	for (int id = 1; id < WIRE_MSG_COUNT; id++)
+		if (wire_types[id].type == WIRE_CODED_TYPE(0, code))
+			return (WireMessageId) id;
 	return WIRE_MSG_StartupMessage;
 }
 
@@ -111,7 +115,7 @@ startup_type(const uint8_t *body, size_t len)
  */
 WireMessageId
 wire_type_of(WireDirection direction, uint8_t type, WirePhase phase, const uint8_t *body,
-			 size_t body_len)
+             size_t body_len)
 {
 	if (!is_filled)
 		fill_table();
@@ -133,4 +137,33 @@ const char *
 wire_name_of(WireMessageId id)
 {
 	return wire_types[id < WIRE_MSG_COUNT ? id : WIRE_MSG_Unknown].name;
+}
+
+/*
+ * Returns how many bytes at the begin of a body are the code that told its type.
+ */
+size_t
+wire_code_size(WireMessageId id)
+{
+	return WIRE_HAS_CODE(wire_types[id].type) ? 4 : 0;
+}
+
+/*
+ * Returns that code.
+ */
+uint32_t
+wire_code_of(WireMessageId id)
+{
+	return WIRE_CODE(wire_types[id].type);
+}
+
+/*
+ * Returns the size of an integer kind.
+ */
+int
+wire_number_size(WireKind kind)
+{
+	if (kind == WIRE_KIND_CHAR || kind == WIRE_KIND_INT8)
+		return 1;
+	return kind == WIRE_KIND_INT16 ? 2 : 4;
 }

@@ -13,8 +13,11 @@
 #define WIRE_DIR_B 2
 #define WIRE_DIR_FB 3
 
-/* A message's type byte; an Authentication's is 'R' with its code above. */
-#define WIRE_AUTH_TYPE(code) ('R' | ((code) + 1) << 8)
+/* A type byte, 0 for none, with the code that goes with it above. */
+#define WIRE_CODED_TYPE(byte, code) ((byte) | ((int64_t) (code) + 1) << 8)
+#define WIRE_TYPE_BYTE(type) ((uint8_t) ((type) &0xff))
+#define WIRE_HAS_CODE(type) ((type) > 0xff)
+#define WIRE_CODE(type) ((uint32_t) (((type) >> 8) - 1))
 
 typedef struct WireField
 {
@@ -26,7 +29,7 @@ typedef struct WireMessageType
 {
 	const char *name;
 	uint8_t directions;
-	int type;		 /* 0: none; see WIRE_AUTH_TYPE */
+	int64_t type;    /* 0: none; see WIRE_CODED_TYPE */
 	uint16_t phases; /* bits 1 << WirePhase */
 	int since;
 	const char *help;
@@ -35,5 +38,8 @@ typedef struct WireMessageType
 
 /* One entry a WireMessageId. */
 extern const WireMessageType wire_types[WIRE_MSG_COUNT];
+
+/* Returns the size of an integer kind, in bytes. */
+extern int wire_number_size(WireKind kind);
 
 #endif /* WIRE_LIST_H */

@@ -13,7 +13,8 @@
  *			a field of the message above it, in order; kinds stand in kinds.h
  *
  * Authentication requests share type 'R'; their first four bytes, the code, are
- * given as the type: R(code).
+ * given as the type: R(code).  So are those of the requests that may stand in
+ * for a startup packet, which have no type byte: U(code).
  *
  * Protocol documentation: "Message Formats".
  */
@@ -22,9 +23,9 @@
 WIRE_MESSAGE(StartupMessage, F, 0, STARTUP, 30, "opens a connection")
 WIRE_FIELD(StartupMessage, protocol_version, VERSION)
 WIRE_FIELD(StartupMessage, parameters, PAIRS)
-WIRE_MESSAGE(SSLRequest, F, 0, STARTUP, 30, "asks for TLS")
-WIRE_MESSAGE(GSSENCRequest, F, 0, STARTUP, 30, "asks for GSSAPI encryption")
-WIRE_MESSAGE(CancelRequest, F, 0, STARTUP, 30, "asks to cancel what another session runs")
+WIRE_MESSAGE(SSLRequest, F, U(80877103), STARTUP, 30, "asks for TLS")
+WIRE_MESSAGE(GSSENCRequest, F, U(80877104), STARTUP, 30, "asks for GSSAPI encryption")
+WIRE_MESSAGE(CancelRequest, F, U(80877102), STARTUP, 30, "asks to cancel what another session runs")
 WIRE_FIELD(CancelRequest, process_id, UINT32)
 WIRE_FIELD(CancelRequest, secret_key, SECRET)
 WIRE_MESSAGE(SSLResponse, B, 'S', SSL_ANSWER, 30, "answers SSLRequest: S will do TLS, N will not")

@@ -88,7 +88,7 @@ wire_normalise(const char *text, size_t len, bool standard_strings, char *out, s
 		space = false;
 		if (token.kind == LEX_STRING || token.kind == LEX_NUMBER)
 			put(&output, parameter,
-				(size_t) snprintf(parameter, sizeof(parameter), "$%ld", ++number));
+			    (size_t) snprintf(parameter, sizeof(parameter), "$%ld", ++number));
 		else
 			put(&output, text + token.begin, token.end - token.begin);
 	}

@@ -72,7 +72,7 @@ may_hold_secret(const char *text, size_t len)
 				continue;
 		}
 		if (lex_lower(text[i + 1]) == word[1] && lex_lower(text[i + 2]) == word[2] &&
-			contains(text + i, len - i < strlen(word) ? len - i : strlen(word), word))
+		    contains(text + i, len - i < strlen(word) ? len - i : strlen(word), word))
 			return true;
 	}
 	return false;
@@ -81,9 +81,9 @@ may_hold_secret(const char *text, size_t len)
 /* What is known of the statement that is being looked at. */
 typedef struct Statement
 {
-	int words;			/* so many of its first words were seen */
-	bool makes;			/* CREATE or ALTER */
-	bool is_role;		/* ... ROLE, USER, GROUP */
+	int words;          /* so many of its first words were seen */
+	bool makes;         /* CREATE or ALTER */
+	bool is_role;       /* ... ROLE, USER, GROUP */
 	bool is_connection; /* ... SUBSCRIPTION, SERVER, USER MAPPING, FOREIGN DATA WRAPPER */
 	bool has_password;
 	bool calls_dblink;
@@ -101,13 +101,13 @@ note_word(Statement *statement, const char *text, const LexToken *token)
 	if (token->kind == LEX_QUOTED_WORD)
 	{
 		statement->calls_dblink |=
-			token->is_unicode || contains(text + token->begin, token->end - token->begin, "dblink");
+		    token->is_unicode || contains(text + token->begin, token->end - token->begin, "dblink");
 		return;
 	}
 	statement->calls_dblink |= contains(text + token->begin, token->end - token->begin, "dblink");
 	statement->has_password |= lex_is_word(text, token, "password");
-	statement->makes |= statement->words == 0 && (lex_is_word(text, token, "create") ||
-												  lex_is_word(text, token, "alter"));
+	statement->makes |= statement->words == 0 &&
+	                    (lex_is_word(text, token, "create") || lex_is_word(text, token, "alter"));
 	if (statement->makes && statement->words < 5)
 	{
 		for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
@@ -125,7 +125,7 @@ static bool
 hides_all(const Statement *statement)
 {
 	return statement->calls_dblink || (statement->makes && statement->is_connection) ||
-		   (statement->makes && statement->is_role && statement->has_password);
+	       (statement->makes && statement->is_role && statement->has_password);
 }
 
 /*
@@ -136,7 +136,7 @@ static bool
 is_secret(const char *content, size_t len)
 {
 	return contains(content, len, "passw") || contains(content, len, "://") ||
-		   contains(content, len, "dblink");
+	       contains(content, len, "dblink");
 }
 
 static bool mask_text(char *text, size_t len, bool standard_strings, int depth);
@@ -156,7 +156,7 @@ mask(char *text, size_t begin, size_t end)
  */
 static bool
 mask_constant(char *text, const LexToken *token, const Statement *statement, bool standard_strings,
-			  int depth)
+              int depth)
 {
 	char *content = text + token->content_begin;
 	size_t len = token->content_end - token->content_begin;
@@ -211,8 +211,8 @@ mask_text(char *text, size_t len, bool standard_strings, int depth)
 			continue;
 		if (token.kind == LEX_STRING)
 			masked |= mask_constant(text, &token, &statement, standard_strings, depth);
-		else if (behind_password && hides_all(&statement) &&
-				 !lex_is_word(text, &token, "null") && token.kind != LEX_OTHER)
+		else if (behind_password && hides_all(&statement) && !lex_is_word(text, &token, "null") &&
+		         token.kind != LEX_OTHER)
 			masked |= mask(text, token.begin, token.end); /* wrong quotes, still a password */
 		behind_password = lex_is_word(text, &token, "password");
 		if (token.kind == LEX_OTHER && text[token.begin] == ';')

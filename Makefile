@@ -1,0 +1,163 @@
+# Builds the extension pgwire_trace and the program pgwire_trace_journal (PGXS).
+#
+#   make                 the library, the install script, the program
+#   make install         into the PostgreSQL that PG_CONFIG names (DESTDIR works)
+#   make demo            a throwaway server, traffic, and what was recorded of it
+#   make test            every test, on private servers
+#   make unit            the plain-C unit tests alone, under ASan and UBSan
+#   make bench           speed beside HAProxy and pgbouncer
+#   make format          lays the sources out; check-format only says whether
+#   make check-includes  the include rule between the rooms of src/
+#   make check-warnings  gcc and clang, every warning an error
+#
+# Lists are explicit: a file that is not named here is not part of the project.
+
+EXTENSION = pgwire_trace
+EXTVERSION = 0.1
+MODULE_big = pgwire_trace
+PG_CONFIG ?= pg_config
+
+# ---- sources, a list a room; the plain rooms hold no server code ----
+
+WIRE_SOURCES = $(wildcard src/wire/*.c)
+PROGRAM_SOURCES = $(shell grep -lw '^main' src/journal/*.c)
+JOURNAL_SOURCES = $(filter-out $(PROGRAM_SOURCES), $(wildcard src/journal/*.c))
+RELAY_SOURCES = $(wildcard src/relay/*.c)
+SERVER_SOURCES = $(wildcard src/server/*.c)
+STORE_SOURCES = $(wildcard src/store/*.c)
+API_SOURCES = $(wildcard src/api/*.c)
+
+PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
+LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(API_SOURCES)
+UNIT_TESTS = $(patsubst test/unit/%.c, %, $(wildcard test/unit/*.c))
+
+INSTALL_PIECES = $(wildcard $(addprefix sql/install/, \
+	00_schema.sql 10_tables.sql 20_views.sql 30_decode.sql 40_functions.sql))
+
+# ---- tests, in the order in which they run ----
+
+REGRESS_TESTS = $(patsubst sql/%.sql, %, $(wildcard sql/*.sql))
+ISOLATION_TESTS = $(patsubst specs/%.spec, %, $(wildcard specs/*.spec))
+TAP_TESTS = $(wildcard t/*.pl)
+
+# ---- what PGXS is told ----
+
+OBJS = $(LIBRARY_SOURCES:.c=.o)
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+PLAIN_LIBS = -levent_core -lxxhash
+# our own calls reach our own functions, whatever other libraries export
+SHLIB_LINK = $(PLAIN_LIBS) -Wl,-Bsymbolic
+
+# The server's headers are the system's: their warnings are not ours to mend.
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
+# Every object says which headers it was made from.
+DEPENDENCY_FLAGS = -MMD -MP
+PG_CFLAGS = -std=gnu11 -Wno-declaration-after-statement $(DEPENDENCY_FLAGS)
+
+# No bitcode: the library has nothing that JIT could inline.
+override with_llvm := no
+
+EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
+	$(addsuffix /*.d, src/wire src/journal src/relay src/server src/store src/api) \
+	$(PROGRAM_SOURCES:.c=.o)
+
+all: pgwire_trace_journal
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+-include $(OBJS:.o=.d) $(PROGRAM_SOURCES:.c=.d)
+
+# ---- the install script and the program ----
+
+$(DATA_built): $(INSTALL_PIECES) Makefile
+	cat $(INSTALL_PIECES) > $@
+
+pgwire_trace_journal: $(PROGRAM_SOURCES:.c=.o) $(JOURNAL_SOURCES:.c=.o) $(WIRE_SOURCES:.c=.o)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -lxxhash -o $@
+
+install: install-program
+install-program: pgwire_trace_journal
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) pgwire_trace_journal '$(DESTDIR)$(bindir)/'
+
+uninstall: uninstall-program
+uninstall-program:
+	rm -f '$(DESTDIR)$(bindir)/pgwire_trace_journal'
+
+# ---- other builds of the same sources, each in a directory of its own ----
+
+# (directory, compiler, flags): how an object of such a build is made
+define BUILD
+build/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$(2) $$(CFLAGS) $$(CFLAGS_SL) $$(CPPFLAGS) $(3) -c -o $$@ $$<
+-include $$(shell find build/$(1) -name '*.d' 2>/dev/null)
+endef
+
+# what PGXS took from the compiler of the server's packager means nothing to clang
+CLANG_QUIET = -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+# the server's callbacks and SQL functions have parameters that not all of them use
+STRICT = -Wall -Wextra -Werror -Wno-unused-parameter
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -U_FORTIFY_SOURCE
+
+$(eval $(call BUILD,unit,gcc,$(SANITIZE)))
+$(eval $(call BUILD,fault,$(CC),-DPGWT_FAULT))
+$(eval $(call BUILD,gcc,gcc,$(STRICT)))
+$(eval $(call BUILD,clang,clang,$(CLANG_QUIET) $(STRICT)))
+
+UNIT_OBJS = $(PLAIN_SOURCES:%.c=build/unit/%.o)
+UNIT_PROGRAMS = $(UNIT_TESTS:%=build/unit/%)
+STRICT_SOURCES = $(LIBRARY_SOURCES) $(PROGRAM_SOURCES) $(UNIT_TESTS:%=test/unit/%.c)
+
+.SECONDARY: $(UNIT_OBJS) $(UNIT_TESTS:%=build/unit/test/unit/%.o)
+
+$(UNIT_PROGRAMS): build/unit/%: build/unit/test/unit/%.o $(UNIT_OBJS)
+	gcc $(CFLAGS) $(SANITIZE) $^ $(PLAIN_LIBS) -lm -o $@
+
+unit-programs: $(UNIT_PROGRAMS)
+
+unit: unit-programs
+	@dev/test unit
+
+build/fault/pgwire_trace.so: $(LIBRARY_SOURCES:%.c=build/fault/%.o)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)
+
+# the fault build goes over an installation, in tests alone
+install-fault: install build/fault/pgwire_trace.so
+	$(INSTALL_SHLIB) build/fault/pgwire_trace.so '$(DESTDIR)$(pkglibdir)/pgwire_trace.so'
+
+check-gcc: $(STRICT_SOURCES:%.c=build/gcc/%.o)
+check-clang: $(STRICT_SOURCES:%.c=build/clang/%.o)
+check-warnings: check-gcc check-clang
+	@echo 'check-warnings: gcc and clang have nothing to say'
+
+# ---- what people type ----
+
+demo:
+	@KEEP='$(KEEP)' MAKE='$(MAKE)' dev/demo
+
+test:
+	@dev/test
+
+bench:
+	@MAKE='$(MAKE)' bench/run
+
+FORMATTED = $(wildcard src/*.h src/*/*.h src/*/*.c test/unit/*.c test/unit/*.h)
+
+format:
+	clang-format -i $(FORMATTED)
+
+check-format:
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@echo 'check-format: $(words $(FORMATTED)) files are laid out as .clang-format says'
+
+check-includes:
+	@dev/check-includes
+
+# what dev/test asks for
+print-%:
+	@echo '$($*)'
+
+.PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
+	check-warnings demo test bench format check-format check-includes

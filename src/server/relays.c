@@ -1,0 +1,428 @@
+/*
+ * relays.c
+ *	  The supervisor's relay processes: start, settings, log lines, death.
+ */
+#include "server/supervisor.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libpq/libpq.h"
+#include "miscadmin.h"
+#include "postmaster/postmaster.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
+
+#define BACKOFF_FIRST_US INT64CONST(100000)
+#define BACKOFF_MAX_US INT64CONST(10000000)
+#define HEALTHY_US INT64CONST(60000000)
+#define SILENT_US INT64CONST(10000000)
+#define NOTES_A_TURN 100
+#define STOP_WAIT_MS 2000
+
+typedef struct RelayChild
+{
+	pid_t pid; /* 0: not running */
+	int fd;
+	int64 started_at;
+	int64 start_at; /* not before */
+	int64 backoff;	/* before the next start, if it dies soon */
+	int64 checked_at;
+	int64 silent_since; /* 0: its heart beats */
+} RelayChild;
+
+static RelayChild children[BOARD_MAX_RELAYS];
+
+/*
+ * Notes an error in the log and in stat_relay.
+ */
+void
+supervisor_error(const char *message)
+{
+	BoardRelay *stats = &pgwt_board->relays[0];
+
+	/* the same again is no news: it is being tried again and again */
+	if (strncmp(stats->last_error, message, BOARD_TEXT - 1) != 0)
+		ereport(LOG, (errmsg("pgwire_trace: %s", message)));
+	board_set_error(stats->last_error, &stats->last_error_at, pgwt_now(), message);
+}
+
+/*
+ * Adds a TCP address of the server's.
+ */
+static void
+add_upstream(RelayConfig *config, const char *host)
+{
+	RelayAddress *address = &config->upstreams[config->upstream_count];
+	struct sockaddr_in *in = (struct sockaddr_in *) &address->addr;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) &address->addr;
+
+	if (config->upstream_count == RELAY_MAX_UPSTREAMS)
+		return;
+	memset(address, 0, sizeof(*address));
+	if (inet_pton(AF_INET, host, &in->sin_addr) == 1)
+	{
+		in->sin_family = AF_INET;
+		in->sin_port = htons((uint16) PostPortNumber);
+		address->len = sizeof(*in);
+	}
+	else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1)
+	{
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16) PostPortNumber);
+		address->len = sizeof(*in6);
+	}
+	else
+		return;
+	config->upstream_count++;
+}
+
+/*
+ * Lists where the server listens by TCP: 127.0.0.1, ::1, then the first of its
+ * own addresses that is numeric.
+ */
+static void
+fill_tcp_upstreams(RelayConfig *config)
+{
+	List *names = NIL;
+	ListCell *cell;
+
+	if (ListenAddresses[0] == '\0')
+	{
+		supervisor_error("the server listens on no TCP address: set \"listen_addresses\", or "
+						 "\"pgwire_trace.upstream\" to \"unix\"");
+		return;
+	}
+	add_upstream(config, "127.0.0.1");
+	add_upstream(config, "::1");
+	if (!SplitGUCList(pstrdup(ListenAddresses), ',', &names))
+		return;
+	foreach (cell, names)
+		add_upstream(config, lfirst(cell));
+}
+
+/*
+ * Names the server's first Unix socket.
+ */
+static void
+fill_unix_upstream(RelayConfig *config)
+{
+	List *names = NIL;
+	RelayAddress *address = &config->upstreams[0];
+	struct sockaddr_un *un = (struct sockaddr_un *) &address->addr;
+
+	if (!SplitDirectoriesString(pstrdup(Unix_socket_directories), ',', &names) || names == NIL)
+	{
+		supervisor_error("the server has no Unix socket: set \"unix_socket_directories\", or "
+						 "\"pgwire_trace.upstream\" to \"tcp\"");
+		return;
+	}
+	memset(address, 0, sizeof(*address));
+	un->sun_family = AF_UNIX;
+	snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%d", (char *) linitial(names),
+			 PostPortNumber);
+	address->len = sizeof(*un);
+	config->upstream_count = 1;
+}
+
+/*
+ * Sends a relay its settings, with the listening sockets attached.
+ */
+static void
+configure(RelayChild *child)
+{
+	static RelayConfig config;
+	int fds[RELAY_MAX_LISTENERS];
+	union
+	{
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(fds))];
+	} control;
+	struct iovec part = {&config, sizeof(config)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	int count = listeners_fds(fds);
+
+	memset(&config, 0, sizeof(config));
+	settings_fill(&config);
+	config.listener_count = (uint32) count;
+	if (pgwt_upstream == UPSTREAM_UNIX)
+		fill_unix_upstream(&config);
+	else
+		fill_tcp_upstreams(&config);
+	if (count > 0)
+	{
+		memset(&control, 0, sizeof(control));
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+	}
+	if (sendmsg(child->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		ereport(LOG, (errmsg("pgwire_trace: could not send settings to a relay: %m")));
+}
+
+/*
+ * Runs a relay in a child that has left the server.
+ */
+static void
+run_relay(int fd, int relay_no)
+{
+	relay_main(pgwt_board, (uint32) relay_no, fd);
+}
+
+/*
+ * Starts a relay.
+ */
+static void
+start(int relay_no)
+{
+	RelayChild *child = &children[relay_no];
+	BoardRelay *stats = &pgwt_board->relays[relay_no];
+	int64 now = pgwt_now();
+
+	atomic_store(&stats->ready, 0);
+	atomic_store(&stats->heartbeat, now);
+	child->pid = spawn_detached(run_relay, relay_no, &child->fd);
+	if (child->pid < 0)
+	{
+		child->pid = 0;
+		child->start_at = now + BACKOFF_FIRST_US;
+		supervisor_error(psprintf("could not fork a relay: %s", strerror(errno)));
+		return;
+	}
+	child->started_at = now;
+	child->silent_since = 0;
+	atomic_store(&stats->started_at, now);
+	atomic_store(&stats->pid, (uint32) child->pid);
+	configure(child);
+}
+
+/*
+ * Starts relays that are due.
+ */
+int64
+relays_start(void)
+{
+	int64 next = 0;
+	int64 now = pgwt_now();
+
+	for (int i = 0; i < pgwt_relay_processes; i++)
+	{
+		if (children[i].pid != 0)
+			continue;
+		if (children[i].start_at <= now)
+			start(i);
+		else if (next == 0 || children[i].start_at < next)
+			next = children[i].start_at;
+	}
+	return next;
+}
+
+/*
+ * Sends all relays their settings.
+ */
+void
+relays_configure(void)
+{
+	for (int i = 0; i < pgwt_relay_processes; i++)
+		if (children[i].pid != 0)
+			configure(&children[i]);
+}
+
+/*
+ * Kills relays whose heart has not beaten for long.  A machine that stood still
+ * is no relay's fault: silence counts only while we were awake to see it.
+ */
+void
+relays_check(void)
+{
+	int64 now = pgwt_now();
+
+	for (int i = 0; i < pgwt_relay_processes; i++)
+	{
+		RelayChild *child = &children[i];
+		int64 beat = atomic_load(&pgwt_board->relays[i].heartbeat);
+		bool was_away = now - child->checked_at > SILENT_US / 2;
+
+		child->checked_at = now;
+		if (child->pid == 0 || was_away || now - beat < SILENT_US / 2)
+			child->silent_since = 0;
+		else if (child->silent_since == 0)
+			child->silent_since = now;
+		else if (now - child->silent_since > SILENT_US / 2)
+		{
+			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) did not answer for %d seconds, "
+								 "ending it",
+								 i, (int) child->pid, (int) ((now - beat) / 1000000))));
+			kill(child->pid, SIGKILL);
+			child->silent_since = 0;
+		}
+	}
+}
+
+/*
+ * Counts what died with a relay.
+ */
+static void
+count_losses(int relay_no)
+{
+	BoardRelay *stats = &pgwt_board->relays[relay_no];
+	uint64 accounted = board_get(&stats->exchanges_journalled) +
+					   board_get(&stats->exchanges_dropped_journal_full) +
+					   board_get(&stats->exchanges_dropped_disk_full) +
+					   board_get(&stats->exchanges_lost_in_crash);
+	uint64 finished = board_get(&stats->exchanges_finished);
+
+	if (finished > accounted)
+		board_add(&stats->exchanges_lost_in_crash, finished - accounted);
+	atomic_fetch_sub(&pgwt_board->sessions_open, atomic_exchange(&stats->sessions_open, 0));
+	atomic_store(&stats->unauthenticated, 0);
+	atomic_store(&stats->bytes_allocated, 0);
+}
+
+/*
+ * Forgets the relays of an earlier supervisor, which died with it.
+ */
+void
+relays_forget(void)
+{
+	for (int i = 0; i < BOARD_MAX_RELAYS; i++)
+	{
+		atomic_store(&pgwt_board->relays[i].pid, 0);
+		atomic_store(&pgwt_board->relays[i].ready, 0);
+		count_losses(i);
+	}
+	atomic_store(&pgwt_board->sessions_open, 0);
+}
+
+/*
+ * Takes notice of a relay's death.  False: it was another child.
+ */
+bool
+relays_reap(pid_t pid, int status)
+{
+	for (int i = 0; i < pgwt_relay_processes; i++)
+	{
+		RelayChild *child = &children[i];
+		int64 now = pgwt_now();
+
+		if (child->pid != pid)
+			continue;
+		relays_drain(i);
+		close(child->fd);
+		child->pid = 0;
+		child->fd = -1;
+		atomic_store(&pgwt_board->relays[i].pid, 0);
+		atomic_store(&pgwt_board->relays[i].ready, 0);
+		count_losses(i);
+		board_release_relay(pgwt_board, (uint32) i);
+		board_add(&pgwt_board->relays[i].restarts, 1);
+		if (now - child->started_at > HEALTHY_US)
+			child->backoff = 0;
+		child->start_at = now + child->backoff;
+		child->backoff = child->backoff == 0
+							 ? BACKOFF_FIRST_US
+							 : Min(child->backoff * 2, BACKOFF_MAX_US);
+		if (WIFSIGNALED(status))
+			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) was terminated by signal %d", i,
+								 (int) pid, WTERMSIG(status)),
+						  errdetail("Its sessions are cut; it is started again.")));
+		else
+			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) exited with exit code %d", i,
+								 (int) pid, WEXITSTATUS(status))));
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Returns the socket of a relay; -1: it does not run.
+ */
+int
+relays_fd(int relay_no)
+{
+	return children[relay_no].pid != 0 ? children[relay_no].fd : -1;
+}
+
+/*
+ * Writes a relay's log line to the log, what follows its first line as detail.
+ */
+static void
+log_note(int relay_no, RelayNote *note)
+{
+	int level = note->severity == RELAY_DEBUG ? DEBUG1 : LOG;
+	char *detail = strchr(note->text, '\n');
+
+	if (detail)
+		*detail++ = '\0';
+	ereport(level, (errmsg("pgwire_trace: relay %d: %s", relay_no, note->text),
+					detail ? errdetail("%s", detail) : 0));
+}
+
+/*
+ * Reads what a relay has to tell.
+ */
+void
+relays_drain(int relay_no)
+{
+	RelayChild *child = &children[relay_no];
+
+	for (int i = 0; i < NOTES_A_TURN; i++)
+	{
+		RelayNote note;
+		ssize_t n = recv(child->fd, &note, sizeof(note), MSG_DONTWAIT);
+
+		if (n < (ssize_t) offsetof(RelayNote, text) + 1)
+			return;
+		note.text[n - offsetof(RelayNote, text) - 1] = '\0';
+		if (note.kind == RELAY_NOTE_WAKE)
+			writer_wake();
+		else
+			log_note(relay_no, &note);
+	}
+}
+
+/*
+ * Ends all relays and waits for them, for a bounded time.
+ */
+void
+relays_stop(void)
+{
+	int running = 0;
+
+	for (int i = 0; i < pgwt_relay_processes; i++)
+		if (children[i].pid != 0)
+		{
+			kill(children[i].pid, SIGTERM);
+			running++;
+		}
+	for (int waited = 0; running > 0; waited += 10)
+	{
+		for (int i = 0; i < pgwt_relay_processes; i++)
+		{
+			int status;
+
+			if (children[i].pid == 0)
+				continue;
+			if (waited == STOP_WAIT_MS)
+				kill(children[i].pid, SIGKILL);
+			if (waitpid(children[i].pid, &status, WNOHANG) == children[i].pid)
+			{
+				relays_drain(i);
+				children[i].pid = 0;
+				atomic_store(&pgwt_board->relays[i].pid, 0);
+				count_losses(i);
+				running--;
+			}
+		}
+		if (running > 0)
+			pg_usleep(10000L);
+	}
+}

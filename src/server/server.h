@@ -1,0 +1,62 @@
+/*
+ * server.h
+ *	  What the server's processes share: settings, the board, entry points.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "postgres.h"
+
+#include "libpq/libpq-be.h"
+#include "relay/board.h"
+#include "relay/relay.h"
+
+/* NULL unless the library was loaded by shared_preload_libraries. */
+extern Board *pgwt_board;
+
+/* The slot of this backend's carrier; NULL on the main port. */
+extern BoardSlot *pgwt_my_slot;
+
+/* ---- settings.c: all settings ---- */
+
+typedef enum UpstreamKind
+{
+	UPSTREAM_TCP,
+	UPSTREAM_UNIX
+} UpstreamKind;
+
+extern char *pgwt_listen_addresses;
+extern int pgwt_port;
+extern int pgwt_relay_processes;
+extern int pgwt_max_sessions;
+extern int pgwt_max_unauthenticated;
+extern int pgwt_upstream;
+extern char *pgwt_database;
+extern int pgwt_flush_interval;
+extern bool pgwt_synchronous_commit;
+extern int pgwt_node_id;
+
+extern void settings_define(void);
+
+/* Returns the journal's absolute directory. */
+extern const char *pgwt_journal_directory_resolved(void);
+
+/* Fills in what the settings say of a relay; addresses are not settings. */
+extern void settings_fill(RelayConfig *config);
+
+/* ---- the rest ---- */
+
+extern void auth_install(void);
+extern void utility_install(void);
+extern void supervisor_register(void);
+
+PGDLLEXPORT void pgwire_trace_supervisor_main(Datum arg);
+PGDLLEXPORT void pgwire_trace_writer_main(Datum arg);
+
+/* Raises 55000 where the library was not preloaded. */
+extern void pgwt_require_preloaded(void);
+
+/* Now, as the board counts time. */
+extern int64 pgwt_now(void);
+
+#endif /* SERVER_H */

@@ -1,0 +1,153 @@
+/*
+ * spawn.c
+ *	  Forks children that leave the server.
+ *
+ * A background worker that dies of a signal takes the whole cluster through a
+ * restart.  What reads the network's bytes must not be able to do that, so it is
+ * no child of the postmaster's and has no part in shared memory.
+ */
+#include "server/supervisor.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/pg_shmem.h"
+#include "storage/proc.h"
+
+#define OOM_SCORE "500\n"
+
+/*
+ * Closes every descriptor but one, and points the standard ones to nowhere.
+ */
+static void
+close_all_but(int kept)
+{
+	int nowhere = open("/dev/null", O_RDWR);
+	struct rlimit limit;
+	DIR *dir;
+
+	for (int fd = 0; fd < 3; fd++)
+		dup2(nowhere, fd);
+	dir = opendir("/proc/self/fd");
+	if (dir)
+	{
+		struct dirent *entry;
+
+		while ((entry = readdir(dir)))
+		{
+			int fd = atoi(entry->d_name);
+
+			if (fd > 2 && fd != kept && fd != dirfd(dir))
+				close(fd);
+		}
+		closedir(dir);
+		return;
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 65536)
+		limit.rlim_cur = 65536;
+	for (int fd = 3; fd < (int) limit.rlim_cur; fd++)
+		if (fd != kept)
+			close(fd);
+}
+
+/*
+ * Makes this process go before any backend when memory runs out.
+ */
+static void
+raise_oom_score(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+
+	if (fd < 0)
+		return;
+	if (write(fd, OOM_SCORE, sizeof(OOM_SCORE) - 1) < 0)
+		errno = 0; /* not allowed: then it stays as it is */
+	close(fd);
+}
+
+/*
+ * Sets all signals back to their defaults, which the server has changed.
+ */
+static void
+reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		if (number != SIGKILL && number != SIGSTOP)
+			signal(number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * Leaves the server.  The order matters: exit callbacks are dropped before
+ * anything is detached, or they would run on memory that is not there.
+ */
+static void
+leave_server(pid_t supervisor, int fd)
+{
+	struct rlimit limit;
+
+	setsid(); /* the postmaster signals process groups */
+	on_exit_reset();
+	dsm_detach_all();
+	PGSharedMemoryDetach();
+	MyProc = NULL;
+	close_all_but(fd);
+	prctl(PR_SET_PDEATHSIG, SIGQUIT);
+	if (getppid() != supervisor)
+		_exit(0);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+	{
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	raise_oom_score();
+	reset_signals();
+}
+
+/*
+ * Forks a child that has left the server; see supervisor.h.
+ */
+pid_t
+spawn_detached(SpawnMain main, int arg, int *fd)
+{
+	pid_t supervisor = getpid();
+	sigset_t all;
+	sigset_t before;
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return -1;
+	fflush(NULL);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0)
+	{
+		leave_server(supervisor, pair[1]);
+		main(pair[1], arg);
+		_exit(0);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(pair[1]);
+	if (pid < 0)
+	{
+		close(pair[0]);
+		return -1;
+	}
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	*fd = pair[0];
+	return pid;
+}

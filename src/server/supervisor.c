@@ -1,0 +1,242 @@
+/*
+ * supervisor.c
+ *	  The supervisor: binds the side port, keeps the relays and the writer alive.
+ *
+ * It never reads a byte of a client's, and does nothing slow in its loop.  It is
+ * the only process of ours that the postmaster restarts.
+ */
+#include "server/supervisor.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "journal/journal.h"
+
+#include "compat.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#define CHECK_MS 1000		  /* heartbeats */
+#define SLOTS_US INT64CONST(10000000)
+
+/*
+ * Signal handler: a child has ended.
+ */
+static void
+on_child(SIGNAL_ARGS)
+{
+	int saved = errno;
+
+	(void) postgres_signal_arg;
+	SetLatch(MyLatch);
+	errno = saved;
+}
+
+/*
+ * Registers the supervisor.
+ */
+void
+supervisor_register(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	strlcpy(worker.bgw_name, "pgwire_trace supervisor", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "pgwire_trace supervisor", BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "pgwire_trace", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "pgwire_trace_supervisor_main", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+/*
+ * Buries children that have ended.
+ */
+static void
+reap_children(void)
+{
+	pid_t pid;
+	int status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (!relays_reap(pid, status))
+			listeners_reap(pid);
+}
+
+/*
+ * Frees slots whose backend is gone without having said so.
+ */
+static void
+sweep_slots(void)
+{
+	for (uint32 i = 0; i < pgwt_board->slot_count; i++)
+	{
+		BoardSlot *slot = &pgwt_board->slots[i];
+		pid_t pid = (pid_t) atomic_load(&slot->backend_pid);
+
+		if ((atomic_load(&slot->state) & SLOT_BACKEND) && pid != 0 && kill(pid, 0) != 0 &&
+			errno == ESRCH)
+			board_release_slot(pgwt_board, (int) i, SLOT_BACKEND);
+	}
+}
+
+/*
+ * Makes the set of what the loop waits for.
+ */
+static WaitEventSet *
+make_wait_set(void)
+{
+	WaitEventSet *set = COMPAT_CREATE_WAIT_EVENT_SET(BOARD_MAX_RELAYS + 3);
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < pgwt_relay_processes; i++)
+		if (relays_fd(i) >= 0)
+			AddWaitEventToSet(set, WL_SOCKET_READABLE, relays_fd(i), NULL,
+							  (void *) (intptr_t) (i + 1));
+	if (listeners_resolver_fd() >= 0)
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, listeners_resolver_fd(), NULL,
+						  (void *) (intptr_t) -1);
+	return set;
+}
+
+/*
+ * Waits for something to do.  Returns whether the listeners have news.
+ */
+static bool
+wait_for_work(int64 until)
+{
+	WaitEvent events[16];
+	WaitEventSet *set = make_wait_set();
+	int64 wait = until > 0 ? (until - pgwt_now()) / 1000 + 1 : CHECK_MS;
+	int count;
+	bool resolved = false;
+
+	count = WaitEventSetWait(set, wait < 1 ? 1 : Min(wait, CHECK_MS), events, lengthof(events),
+							 PG_WAIT_EXTENSION);
+	for (int i = 0; i < count; i++)
+	{
+		intptr_t who = (intptr_t) events[i].user_data;
+
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		else if (who > 0)
+			relays_drain((int) who - 1);
+		else if (who < 0)
+		{
+			listeners_resolver_readable();
+			resolved = true;
+		}
+	}
+	FreeWaitEventSet(set);
+	return resolved;
+}
+
+/*
+ * Returns the earlier of two times, 0 being never.
+ */
+static int64
+earlier(int64 a, int64 b)
+{
+	if (a == 0 || b == 0)
+		return a + b;
+	return Min(a, b);
+}
+
+/*
+ * Makes the journal's directory.
+ */
+static void
+make_journal_directory(void)
+{
+	const char *directory = pgwt_journal_directory_resolved();
+
+	if (journal_make_directory(directory) != 0)
+		supervisor_error(psprintf("could not use journal directory \"%s\": %s", directory,
+								  strerror(errno)));
+}
+
+/*
+ * Prepares the process.
+ */
+static void
+begin(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGCHLD, on_child);
+	BackgroundWorkerUnblockSignals();
+	atomic_store(&pgwt_board->supervisor_pid, (uint32) MyProcPid);
+	/* whatever a crash has left: no relay of an earlier supervisor lives */
+	board_void_slots(pgwt_board);
+	relays_forget();
+	atomic_store(&pgwt_board->writer.pid, 0);
+	make_journal_directory();
+	listeners_update();
+}
+
+/*
+ * Does one turn of the loop.
+ */
+static void
+turn(void)
+{
+	static int64 swept_at;
+	static bool resolved;
+	bool reload = ConfigReloadPending;
+	int64 retry = listeners_retry_at();
+	int64 until;
+
+	if (reload)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	reap_children();
+	if (reload || resolved || (retry != 0 && retry <= pgwt_now()))
+		if (listeners_update() || reload)
+			relays_configure();
+	until = relays_start();
+	until = earlier(until, writer_launch());
+	until = earlier(until, listeners_retry_at());
+	relays_check();
+	if (pgwt_now() - swept_at > SLOTS_US)
+	{
+		swept_at = pgwt_now();
+		sweep_slots();
+	}
+	resolved = wait_for_work(until);
+}
+
+/*
+ * Runs the supervisor.
+ */
+void
+pgwire_trace_supervisor_main(Datum arg)
+{
+	MemoryContext loop;
+
+	(void) arg;
+	begin();
+	loop = AllocSetContextCreate(TopMemoryContext, "pgwire_trace supervisor", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(loop);
+	while (!ShutdownRequestPending)
+	{
+		turn();
+		MemoryContextReset(loop);
+	}
+	listeners_close();
+	relays_stop();
+	proc_exit(0);
+}

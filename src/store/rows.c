@@ -1,0 +1,399 @@
+/*
+ * rows.c
+ *	  Journal records become rows.
+ *
+ * Exchanges go through COPY's own machinery, from memory: a tuple of the journal
+ * is a tuple of COPY's binary format.  Sessions and texts are few; they go
+ * through prepared plans, as they may be there already.
+ *
+ * Everything here runs inside a transaction and raises errors.
+ */
+#include "store/store.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/copy.h"
+#include "executor/spi.h"
+#include "libpq/pqformat.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_relation.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "store/fault.h"
+
+/* A column as columns.h lists it. */
+typedef struct Column
+{
+	const char *name;
+	RecordColumnKind kind;
+} Column;
+
+static const Column session_columns[] = {
+#define SESSION_COLUMN(name, kind) {#name, RECORD_##kind},
+#define EXCHANGE_COLUMN(name, kind)
+#define QUERY_TEXT_COLUMN(name, kind)
+#include "journal/columns.h"
+#undef SESSION_COLUMN
+#undef EXCHANGE_COLUMN
+#undef QUERY_TEXT_COLUMN
+};
+
+static const Column exchange_columns[] = {
+#define SESSION_COLUMN(name, kind)
+#define EXCHANGE_COLUMN(name, kind) {#name, RECORD_##kind},
+#define QUERY_TEXT_COLUMN(name, kind)
+#include "journal/columns.h"
+#undef SESSION_COLUMN
+#undef EXCHANGE_COLUMN
+#undef QUERY_TEXT_COLUMN
+};
+
+static const Column query_text_columns[] = {
+#define SESSION_COLUMN(name, kind)
+#define EXCHANGE_COLUMN(name, kind)
+#define QUERY_TEXT_COLUMN(name, kind) {#name, RECORD_##kind},
+#include "journal/columns.h"
+#undef SESSION_COLUMN
+#undef EXCHANGE_COLUMN
+#undef QUERY_TEXT_COLUMN
+};
+
+/* What COPY reads: records of a batch, one a call. */
+static struct
+{
+	const BatchRecord *records;
+	int count;
+	int next;
+	StringInfoData tuple;
+	int at; /* bytes of tuple that COPY has */
+	bool at_end;
+} source;
+
+/*
+ * Appends the tuple of a record, its texts converted.
+ */
+static void
+append_tuple(StringInfo out, const BatchRecord *record, const Column *columns, int count)
+{
+	RecordColumnKind kinds[EXCHANGE_COLUMNS];
+	RecordHeader header;
+
+	if (record->length < sizeof(header) + 2)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("journal record is too short")));
+	memcpy(&header, record->payload, sizeof(header));
+	for (int i = 0; i < count; i++)
+		kinds[i] = columns[i].kind;
+	text_convert_tuple(&header, (const uint8 *) record->payload + sizeof(header),
+					   record->length - sizeof(header), kinds, count, out);
+}
+
+/*
+ * Returns when an exchange was recorded, brought into range.
+ */
+static int64
+exchange_time(const BatchRecord *record)
+{
+	const char *at = record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT;
+	uint64 time;
+
+	if (record->length < sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(time))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("journal record is too short")));
+	memcpy(&time, at, sizeof(time));
+	return partition_clamp((int64) pg_ntoh64(time));
+}
+
+/*
+ * Puts the next exchange's tuple into the source's buffer.
+ */
+static void
+next_tuple(void)
+{
+	const BatchRecord *record;
+	uint64 time;
+
+	resetStringInfo(&source.tuple);
+	source.at = 0;
+	while (source.next < source.count && source.records[source.next].type != JOURNAL_EXCHANGE)
+		source.next++;
+	if (source.next == source.count)
+	{
+		if (!source.at_end)
+			appendBinaryStringInfo(&source.tuple, "\377\377", 2); /* COPY's trailer */
+		source.at_end = true;
+		return;
+	}
+	record = &source.records[source.next++];
+	atomic_store(&pgwt_board->writer.current, record->sequence);
+	FAULT_POISON(record->payload, record->length);
+	append_tuple(&source.tuple, record, exchange_columns, EXCHANGE_COLUMNS);
+	time = pg_hton64((uint64) exchange_time(record));
+	memcpy(source.tuple.data + RECORD_EXCHANGE_TIME_AT, &time, sizeof(time));
+}
+
+/*
+ * Gives COPY bytes; its data source callback.
+ */
+static int
+read_source(void *out, int least, int most)
+{
+	int done = 0;
+
+	while (done < least)
+	{
+		int n;
+
+		if (source.at == source.tuple.len)
+			next_tuple();
+		n = Min(source.tuple.len - source.at, most - done);
+		if (n == 0)
+			break;
+		memcpy((char *) out + done, source.tuple.data + source.at, n);
+		source.at += n;
+		done += n;
+	}
+	return done;
+}
+
+/*
+ * Makes the partitions that the exchanges land in.  Returns how many there are.
+ */
+static int
+prepare_exchanges(const BatchRecord *records, int count)
+{
+	int64 last_day = PG_INT64_MIN;
+	int exchanges = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		int64 time;
+
+		if (records[i].type != JOURNAL_EXCHANGE)
+			continue;
+		exchanges++;
+		time = exchange_time(&records[i]);
+		if (time / USECS_PER_DAY != last_day)
+			partition_ensure(time);
+		last_day = time / USECS_PER_DAY;
+	}
+	return exchanges;
+}
+
+/*
+ * Copies the exchanges among the records into their table.
+ */
+static void
+copy_exchanges(const BatchRecord *records, int count)
+{
+	Oid namespace = get_namespace_oid("pgwire_trace", false);
+	Relation relation =
+		table_open(get_relname_relid("exchange", namespace), RowExclusiveLock);
+	ParseState *parse_state = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	List *names = NIL;
+	CopyFromState copy;
+
+	for (int i = 0; i < EXCHANGE_COLUMNS; i++)
+		names = lappend(names, makeString(pstrdup(exchange_columns[i].name)));
+	item = addRangeTableEntryForRelation(parse_state, relation, RowExclusiveLock, NULL, false,
+										 false);
+	COMPAT_SET_INSERT_PERMISSION(item);
+	addNSItemToQuery(parse_state, item, true, true, true);
+
+	memset(&source, 0, sizeof(source));
+	source.records = records;
+	source.count = count;
+	initStringInfo(&source.tuple);
+	/* COPY's header: signature, flags, length of the extension area */
+	appendBinaryStringInfo(&source.tuple, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
+
+	copy = BeginCopyFrom(parse_state, relation, NULL, NULL, false, read_source, names,
+						 list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
+	CopyFrom(copy);
+	EndCopyFrom(copy);
+	free_parsestate(parse_state);
+	table_close(relation, NoLock);
+}
+
+/*
+ * Reads a column's value in its type's binary format.
+ */
+static Datum
+receive(const Column *column, StringInfo value)
+{
+	switch (column->kind)
+	{
+		case RECORD_TEXT:
+			return PointerGetDatum(cstring_to_text_with_len(value->data, value->len));
+		case RECORD_JSON:
+			return DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(value->data, value->len)));
+		case RECORD_BOOL:
+			return BoolGetDatum(pq_getmsgbyte(value) != 0);
+		case RECORD_INT4:
+			return Int32GetDatum((int32) pq_getmsgint(value, 4));
+		case RECORD_OID:
+			return ObjectIdGetDatum((Oid) pq_getmsgint(value, 4));
+		case RECORD_INT8:
+		case RECORD_TIME:
+			return Int64GetDatum(pq_getmsgint64(value));
+		case RECORD_INET:
+			return DirectFunctionCall1(inet_recv, PointerGetDatum(value));
+		default:
+			elog(ERROR, "unexpected kind of column \"%s\"", column->name);
+	}
+}
+
+/*
+ * Returns the type of a column.
+ */
+static Oid
+column_type(RecordColumnKind kind)
+{
+	static const Oid types[] = {TEXTOID, JSONBOID, BOOLOID,		  CHAROID,
+								INT4OID, INT8OID,  OIDOID,		  TIMESTAMPTZOID,
+								INETOID, BYTEAOID, INT8ARRAYOID};
+
+	return types[kind];
+}
+
+/*
+ * Returns the command that stores a row, with a parameter a column; with a key
+ * it replaces the row of that key.
+ */
+static char *
+insert_command(const char *table, const Column *columns, int count, const char *key)
+{
+	StringInfoData command;
+
+	initStringInfo(&command);
+	appendStringInfo(&command, "INSERT INTO pgwire_trace.%s (", table);
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&command, "%s%s", i ? ", " : "", columns[i].name);
+	appendStringInfoString(&command, ") VALUES (");
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&command, "%s$%d", i ? ", " : "", i + 1);
+	appendStringInfoString(&command, ") ON CONFLICT ");
+	if (!key)
+		appendStringInfoString(&command, "DO NOTHING");
+	else
+	{
+		appendStringInfo(&command, "(%s) DO UPDATE SET ", key);
+		for (int i = 1; i < count; i++)
+			appendStringInfo(&command, "%s%s = excluded.%s", i > 1 ? ", " : "", columns[i].name,
+							 columns[i].name);
+	}
+	return command.data;
+}
+
+/*
+ * Stores a record as a row by a prepared plan.
+ */
+static void
+store_row(const BatchRecord *record, const char *table, const Column *columns, int count,
+		  const char *key, SPIPlanPtr *plan)
+{
+	Oid types[SESSION_COLUMNS];
+	Datum values[SESSION_COLUMNS];
+	char nulls[SESSION_COLUMNS];
+	StringInfoData tuple;
+
+	atomic_store(&pgwt_board->writer.current, record->sequence);
+	if (!*plan)
+	{
+		for (int i = 0; i < count; i++)
+			types[i] = column_type(columns[i].kind);
+		*plan = SPI_prepare(insert_command(table, columns, count, key), count, types);
+		if (!*plan || SPI_keepplan(*plan) != 0)
+			elog(ERROR, "could not prepare the command that stores into table \"%s\"", table);
+	}
+	initStringInfo(&tuple);
+	append_tuple(&tuple, record, columns, count);
+	if (pq_getmsgint(&tuple, 2) != (unsigned) count)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("journal record has a wrong number of columns")));
+	for (int i = 0; i < count; i++)
+	{
+		int32 len = (int32) pq_getmsgint(&tuple, 4);
+
+		nulls[i] = len < 0 ? 'n' : ' ';
+		values[i] = (Datum) 0;
+		if (len >= 0)
+		{
+			StringInfoData value;
+			const char *bytes = pq_getmsgbytes(&tuple, len);
+
+			initStringInfo(&value);
+			appendBinaryStringInfo(&value, bytes, len);
+			values[i] = receive(&columns[i], &value);
+		}
+	}
+	if (SPI_execute_plan(*plan, values, nulls, false, 0) < 0)
+		elog(ERROR, "could not store into table \"%s\"", table);
+}
+
+/*
+ * Stores records: sessions and texts in order, then the exchanges.
+ */
+void
+rows_store(const BatchRecord *records, int count)
+{
+	static SPIPlanPtr session_plan;
+	static SPIPlanPtr text_plan;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (records[i].type == JOURNAL_SESSION)
+			store_row(&records[i], "session", session_columns, SESSION_COLUMNS, "session_id",
+					  &session_plan);
+		else if (records[i].type == JOURNAL_QUERY_TEXT)
+			store_row(&records[i], "query_text", query_text_columns, QUERY_TEXT_COLUMNS, NULL,
+					  &text_plan);
+	}
+	if (prepare_exchanges(records, count) > 0)
+		copy_exchanges(records, count);
+	atomic_store(&pgwt_board->writer.current, 0);
+}
+
+/*
+ * Notes a record that can't be stored.
+ */
+void
+rows_quarantine(const BatchRecord *record, const char *reason)
+{
+	Oid types[5] = {INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID};
+	const char *kinds[] = {"", "session", "query_text", "exchange"};
+	int type = (int) record->type;
+	Datum values[5] = {Int64GetDatum((int64) record->after.series),
+					   Int64GetDatum(record->after.segment),
+					   Int64GetDatum((int64) record->sequence),
+					   CStringGetTextDatum(type >= 1 && type <= 3 ? kinds[type] : "unknown"),
+					   CStringGetTextDatum(reason)};
+
+	if (SPI_execute_with_args("INSERT INTO pgwire_trace.quarantine (series, segment, sequence, "
+							  "record_type, reason) VALUES ($1, $2::integer, $3, $4, $5)",
+							  5, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "could not store into table \"quarantine\"");
+}
+
+/*
+ * Ends the sessions that a relay left open when it died.
+ */
+void
+rows_end_sessions(uint64 series)
+{
+	Oid type = INT8OID;
+	Datum value = Int64GetDatum((int64) series);
+
+	if (SPI_execute_with_args(
+			"UPDATE pgwire_trace.session s SET end_reason = 'relay_died', ended_at = "
+			"coalesce((SELECT max(e.finished_at) FROM pgwire_trace.exchange e WHERE "
+			"e.session_id = s.session_id), s.authenticated_at, s.started_at) "
+			"WHERE s.journal_series = $1 AND s.end_reason IS NULL",
+			1, &type, &value, NULL, false, 0) < 0)
+		elog(ERROR, "could not end sessions");
+}

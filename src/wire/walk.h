@@ -1,0 +1,102 @@
+/*
+ * walk.h
+ *	  Everything in a message's body, field by field, as a series of events.
+ *
+ * The walker follows the message's field program and checks what the protocol
+ * asks for: every byte belongs to a field, and writing the events out again
+ * gives the same bytes.  JSON and the text trace are made from its events and
+ * know of no message.  It allocates nothing; spans point into the body.
+ *
+ * Public routines:
+ *		wire_walk			walk one body
+ *		wire_code_size		bytes in a body that told its type
+ *		wire_phase_begin	phases of a stream, from a first one on
+ *		wire_phase_pass		what a message changes in them
+ */
+#ifndef WIRE_WALK_H
+#define WIRE_WALK_H
+
+#include "wire/list.h"
+
+/* Lists without a count of their own hold at most so many items. */
+#define WIRE_MAX_ITEMS 100000
+
+typedef enum WireEventKind
+{
+	WIRE_EVENT_NUMBER,      /* an integer kind: number */
+	WIRE_EVENT_BYTES,       /* a string, or the rest of the message: bytes */
+	WIRE_EVENT_VALUE,       /* number: length or -1; bytes, is_binary */
+	WIRE_EVENT_ERROR_FIELD, /* number: its code; bytes */
+	WIRE_EVENT_LIST,        /* a list begins; number: its count, -1 without one */
+	WIRE_EVENT_LIST_END,
+	WIRE_EVENT_ITEM, /* an item of several members begins: a column, a pair */
+	WIRE_EVENT_ITEM_END
+} WireEventKind;
+
+typedef struct WireEvent
+{
+	WireEventKind kind;
+	WireKind field;   /* kind of the field that it belongs to */
+	const char *name; /* field, or member of a column; NULL for items */
+	WireKind member;  /* kind of the number or bytes itself */
+	int64_t number;
+	WireSpan bytes;
+	bool is_binary; /* the message, or the context, says format 1 */
+} WireEvent;
+
+/* A list of format codes: none means all text, a single one goes for all. */
+typedef struct WireFormats
+{
+	const uint8_t *codes; /* 16 bits each */
+	size_t count;
+} WireFormats;
+
+/* Takes an event; false ends the walk. */
+typedef bool (*WireTake)(void *arg, const WireEvent *event);
+
+typedef struct WireWalk
+{
+	/* in: what other messages say of this one's values */
+	WireFormats formats; /* columns of a DataRow; result of a FunctionCall */
+	bool data_is_binary; /* CopyData */
+
+	/* out */
+	const char *reason; /* NULL: the body is well formed */
+	size_t at;          /* where it is not */
+	bool is_stopped;    /* the taker did not want more */
+} WireWalk;
+
+/*
+ * Walks a whole body; one of an authentication or cancel request begins with
+ * its code.  Returns whether it was well formed and taken to its end.
+ */
+extern bool wire_walk(WireMessageId id, const uint8_t *body, size_t len, WireWalk *walk,
+                      WireTake take, void *arg);
+
+/* Returns how many bytes at the begin of a body are the code that told its type. */
+extern size_t wire_code_size(WireMessageId id);
+
+/* Returns that code. */
+extern uint32_t wire_code_of(WireMessageId id);
+
+/* Whether an item of a list is binary. */
+extern bool wire_is_binary(const WireFormats *formats, size_t item);
+
+/* ---- phases ---- */
+
+/* The phases of a session's two streams. */
+typedef struct WirePhases
+{
+	WirePhase front;
+	WirePhase back;
+	int answers; /* one-byte answers that the server still owes */
+} WirePhases;
+
+/* Sets the phases for a stream that begins in one. */
+extern void wire_phase_begin(WirePhases *phases, WireDirection direction, WirePhase phase);
+
+/* Notes that a message passed.  is_alone: the other direction is not seen. */
+extern void wire_phase_pass(WirePhases *phases, WireDirection direction, WireMessageId id,
+                            bool is_alone);
+
+#endif /* WIRE_WALK_H */
