@@ -25,4 +25,11 @@
 #define COMPAT_CREATE_WAIT_EVENT_SET(n) CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
+/* 16 made one ownership check of those for each kind of object. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_DATABASE_OWNERCHECK(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#else
+#define COMPAT_DATABASE_OWNERCHECK(oid, role) pg_database_ownercheck(oid, role)
+#endif
+
 #endif /* COMPAT_H */

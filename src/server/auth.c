@@ -28,8 +28,8 @@ static ClientAuthentication_hook_type previous_hook = NULL;
 static void
 release_slot(int code, Datum arg)
 {
-	board_release_slot(pgwt_board, DatumGetInt32(arg), SLOT_BACKEND);
 	pgwt_my_slot = NULL;
+	board_release_slot(pgwt_board, DatumGetInt32(arg), SLOT_BACKEND);
 }
 
 /*
@@ -66,30 +66,30 @@ parse_token(const char *text, uint8 token[BOARD_TOKEN])
 }
 
 /*
- * Takes the tokens out of the connection's options.  Returns how many there
- * were; *value is the last one's.
+ * Takes the tokens out of the connection's options, where the reserved prefix
+ * would make them an error.  Returns how many there were; *value is the last
+ * one's.
  */
 static int
 remove_tokens(Port *port, char **value)
 {
-	List *kept = NIL;
+	List *options = port->guc_options; /* name, value, name, value */
 	int count = 0;
+	int i = 0;
 
-	for (int i = 0; i + 1 < list_length(port->guc_options); i += 2)
+	while (i + 1 < list_length(options))
 	{
-		char *name = list_nth(port->guc_options, i);
-
-		if (pg_strcasecmp(name, BOARD_TOKEN_PARAMETER) == 0)
+		if (pg_strcasecmp(list_nth(options, i), BOARD_TOKEN_PARAMETER) != 0)
 		{
-			*value = list_nth(port->guc_options, i + 1);
-			count++;
+			i += 2;
 			continue;
 		}
-		kept = lappend(kept, name);
-		kept = lappend(kept, list_nth(port->guc_options, i + 1));
+		*value = list_nth(options, i + 1);
+		options = list_delete_nth_cell(options, i + 1);
+		options = list_delete_nth_cell(options, i);
+		count++;
 	}
-	if (count > 0)
-		port->guc_options = kept;
+	port->guc_options = options;
 	return count;
 }
 
@@ -106,9 +106,10 @@ take_slot(const char *text, int count)
 		slot = board_take_slot(pgwt_board, token, (uint32) MyProcPid);
 	if (slot < 0)
 		ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						errmsg("carrier token of pgwire_trace is unknown or was used before"),
-						errhint("Parameter \"%s\" is reserved for the relays of pgwire_trace.",
-								BOARD_TOKEN_PARAMETER)));
+						errmsg("carrier token of pgwire_trace is not valid"),
+						errdetail("Startup parameter \"%s\" is reserved for the relays of "
+								  "pgwire_trace.",
+								  BOARD_TOKEN_PARAMETER)));
 	pgwt_my_slot = &pgwt_board->slots[slot];
 	atomic_store(&pgwt_my_slot->backend_start, MyStartTimestamp);
 	on_proc_exit(release_slot, Int32GetDatum(slot));

@@ -100,10 +100,10 @@ writer_launch(void)
 }
 
 /*
- * Wakes the writer.
+ * Wakes the writer, if it runs.
  */
 void
-writer_wake(void)
+pgwt_wake_writer(void)
 {
 	pid_t pid = (pid_t) atomic_load(&pgwt_board->writer.pid);
 	PGPROC *proc = pid ? BackendPidGetProc(pid) : NULL;

@@ -383,7 +383,7 @@ relays_drain(int relay_no)
 			return;
 		note.text[n - offsetof(RelayNote, text) - 1] = '\0';
 		if (note.kind == RELAY_NOTE_WAKE)
-			writer_wake();
+			pgwt_wake_writer();
 		else
 			log_note(relay_no, &note);
 	}

@@ -56,6 +56,9 @@ PGDLLEXPORT void pgwire_trace_writer_main(Datum arg);
 /* Raises 55000 where the library was not preloaded. */
 extern void pgwt_require_preloaded(void);
 
+/* Wakes the writer, if it runs. */
+extern void pgwt_wake_writer(void);
+
 /* Now, as the board counts time. */
 extern int64 pgwt_now(void);
 

@@ -13,9 +13,10 @@
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #define PREFIX "pgwire_trace."
-#define NO_LIMIT (INT64CONST(256) * 1024 * 1024)
+#define MAX_LIMIT (256 * 1024 * 1024) /* bytes kept of a request or response */
 
 char *pgwt_listen_addresses;
 int pgwt_port;
@@ -50,6 +51,39 @@ static const struct config_enum_entry capture_options[] = {
 
 static const struct config_enum_entry journal_full_options[] = {
 	{"drop", RELAY_JOURNAL_DROP, false}, {"wait", RELAY_JOURNAL_WAIT, false}, {NULL, 0, false}};
+
+/*
+ * Checks the addresses to listen on: a list of names or numbers.  What they mean
+ * is found out by the supervisor, which has the time.
+ */
+static bool
+check_listen_addresses(char **value, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*value);
+	List *names = NIL;
+	bool is_list = SplitGUCList(copy, ',', &names);
+
+	if (!is_list)
+		GUC_check_errdetail("List syntax is invalid.");
+	list_free(names);
+	pfree(copy);
+	return is_list;
+}
+
+/*
+ * Checks the name of the database that the record lives in.
+ */
+static bool
+check_database(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0')
+		GUC_check_errdetail("The record needs a database.");
+	else if (strlen(*value) >= NAMEDATALEN)
+		GUC_check_errdetail("A database's name has at most %d bytes.", NAMEDATALEN - 1);
+	else
+		return true;
+	return false;
+}
 
 /*
  * Checks a filter list: it must fit the place that relays have for it, and '*'
@@ -92,7 +126,8 @@ check_journal_directory(char **value, void **extra, GucSource source)
 	}
 	if (strlen(*value) >= RELAY_PATH_SIZE - 64)
 	{
-		GUC_check_errdetail("The path is too long.");
+		GUC_check_errdetail("The path has %zu bytes; at most %d are allowed.", strlen(*value),
+							RELAY_PATH_SIZE - 65);
 		return false;
 	}
 	return true;
@@ -103,10 +138,10 @@ check_journal_directory(char **value, void **extra, GucSource source)
  */
 static void
 define_string(const char *name, const char *help, char **variable, const char *value,
-			  GucContext context, GucStringCheckHook check)
+			  GucContext context, int flags, GucStringCheckHook check)
 {
 	DefineCustomStringVariable(psprintf(PREFIX "%s", name), help, NULL, variable, value, context,
-							   0, check, NULL, NULL);
+							   flags, check, NULL, NULL);
 }
 
 /*
@@ -138,7 +173,8 @@ static void
 define_network(void)
 {
 	define_string("listen_addresses", "Host names or addresses that the side port listens on.",
-				  &pgwt_listen_addresses, "localhost", PGC_SIGHUP, NULL);
+				  &pgwt_listen_addresses, "localhost", PGC_SIGHUP, GUC_LIST_INPUT,
+				  check_listen_addresses);
 	define_int("port", "TCP port of the side port; 0 for none.", &pgwt_port, 15432, 0, 65535,
 			   PGC_SIGHUP, 0);
 	define_int("relay_processes", "Number of relay processes.", &pgwt_relay_processes, 1, 1,
@@ -164,9 +200,9 @@ define_capture(void)
 	define_enum("capture", "What is recorded: all, metadata (no bytes, no values) or off.",
 				&capture, RELAY_CAPTURE_ALL, capture_options);
 	define_int("request_limit", "Bytes kept of an exchange's request; -1 for 256 MB.",
-			   &request_limit, 1024 * 1024, -1, INT_MAX, PGC_SIGHUP, GUC_UNIT_BYTE);
+			   &request_limit, 1024 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
 	define_int("response_limit", "Bytes kept of an exchange's response; -1 for 256 MB.",
-			   &response_limit, 64 * 1024, -1, INT_MAX, PGC_SIGHUP, GUC_UNIT_BYTE);
+			   &response_limit, 64 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
 	define_int("capture_memory", "Memory of a relay for what is being recorded.",
 			   &capture_memory, 256 * 1024, 1024, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB);
 	DefineCustomRealVariable(PREFIX "sample_rate", "Fraction of sessions that is recorded.", NULL,
@@ -175,7 +211,7 @@ define_capture(void)
 			   &min_duration, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
 	for (int i = 0; i < RELAY_FILTERS; i++)
 		define_string(names[i], "Comma list that filters sessions; * is allowed at the end.",
-					  &filters[i], "", PGC_SIGHUP, check_filter);
+					  &filters[i], "", PGC_SIGHUP, GUC_LIST_INPUT, check_filter);
 }
 
 /*
@@ -185,13 +221,13 @@ static void
 define_storage(void)
 {
 	define_string("database", "Database that the record lives in.", &pgwt_database, "postgres",
-				  PGC_SIGHUP, NULL);
+				  PGC_SIGHUP, 0, check_database);
 	define_int("journal_limit", "Most space that the journal takes.", &journal_limit, 1024, 64,
 			   INT_MAX, PGC_SIGHUP, GUC_UNIT_MB);
 	define_enum("journal_full", "What happens when the journal is full: drop or wait.",
 				&journal_full, RELAY_JOURNAL_DROP, journal_full_options);
 	define_string("journal_directory", "Directory of the journal; empty for the default.",
-				  &journal_directory, "", PGC_POSTMASTER, check_journal_directory);
+				  &journal_directory, "", PGC_POSTMASTER, 0, check_journal_directory);
 	define_int("flush_interval", "Time between a relay's news and the writer's work.",
 			   &pgwt_flush_interval, 200, 10, 10000, PGC_SIGHUP, GUC_UNIT_MS);
 	DefineCustomBoolVariable(PREFIX "synchronous_commit",
@@ -239,8 +275,8 @@ settings_fill(RelayConfig *config)
 	config->max_unauthenticated = (uint32) pgwt_max_unauthenticated;
 	config->authentication_timeout_ms = (uint32) AuthenticationTimeout * 1000;
 	config->capture = (uint32) capture;
-	config->request_limit = request_limit < 0 ? NO_LIMIT : request_limit;
-	config->response_limit = response_limit < 0 ? NO_LIMIT : response_limit;
+	config->request_limit = request_limit < 0 ? MAX_LIMIT : request_limit;
+	config->response_limit = response_limit < 0 ? MAX_LIMIT : response_limit;
 	config->capture_memory = (int64) capture_memory * 1024;
 	config->sample_rate = sample_rate;
 	config->min_duration_us = (int64) min_duration * 1000;

@@ -53,6 +53,5 @@ extern void relays_stop(void);
 
 /* Starts the writer if it is due. Returns when to look again. */
 extern int64 writer_launch(void);
-extern void writer_wake(void);
 
 #endif /* SUPERVISOR_H */

@@ -4,21 +4,33 @@
  *
  * DROP, RENAME, SET TABLESPACE and use as a TEMPLATE fail while somebody is
  * connected.  Before one of these runs on the writer's database the writer is
- * ended, and none is started until the command is over, or for some seconds if
- * its end can't be told.
+ * ended, and the supervisor starts none until the command is over, or for some
+ * seconds should the backend die in it.  What follows needs no help: a writer
+ * that connects waits for the command's lock on the database until the
+ * transaction has ended, either way.
+ *
+ * The hold is set before the writer's pid is read, and a writer shows its pid
+ * before it reads the hold; so one of the two always sees the other.
  */
 #include "server/server.h"
 
 #include <signal.h>
 
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+
+#include "compat.h"
 
 #define HOLD_US INT64CONST(10000000)
 #define WAIT_STEPS 500 /* of 10 ms */
@@ -44,6 +56,20 @@ template_of(const CreatedbStmt *statement)
 }
 
 /*
+ * Tells whether ALTER DATABASE is to move the database to another tablespace.
+ */
+static bool
+sets_tablespace(const AlterDatabaseStmt *statement)
+{
+	ListCell *cell;
+
+	foreach (cell, statement->options)
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
+			return true;
+	return false;
+}
+
+/*
  * Returns the database that a command needs to itself; NULL for none.
  */
 static const char *
@@ -60,10 +86,44 @@ database_needed(Node *statement)
 				return ((RenameStmt *) statement)->subname;
 			return NULL;
 		case T_AlterDatabaseStmt:
-			return ((AlterDatabaseStmt *) statement)->dbname;
+			if (sets_tablespace((AlterDatabaseStmt *) statement))
+				return ((AlterDatabaseStmt *) statement)->dbname;
+			return NULL;
 		default:
 			return NULL;
 	}
+}
+
+/*
+ * Tells whether the role may create databases.
+ */
+static bool
+may_create_databases(Oid role)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool may;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return may;
+}
+
+/*
+ * Tells whether a command can succeed at all: others must not be able to send
+ * the writer away by commands that they may not run.
+ */
+static bool
+is_permitted(Node *statement, const char *database)
+{
+	Oid oid = get_database_oid(database, true);
+
+	if (!OidIsValid(oid))
+		return false;
+	if (superuser() || COMPAT_DATABASE_OWNERCHECK(oid, GetUserId()))
+		return true;
+	return IsA(statement, CreatedbStmt) && may_create_databases(GetUserId());
 }
 
 /*
@@ -79,13 +139,24 @@ end_writer(void)
 
 		if (pid == 0)
 			return;
-		if (i % 10 == 0)
+		if (i % 10 == 0 && BackendPidGetProc(pid))
 			kill(pid, SIGTERM);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/*
+ * Tells whether the writer must be out of a command's way.
+ */
+static bool
+needs_writer_gone(Node *statement)
+{
+	const char *database = database_needed(statement);
+
+	return database && strcmp(database, pgwt_database) == 0 && is_permitted(statement, database);
 }
 
 /*
@@ -97,15 +168,15 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 		   DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = previous_hook ? previous_hook : standard_ProcessUtility;
-	const char *database = database_needed(planned->utilityStmt);
-	bool holds = database && strcmp(database, pgwt_database) == 0;
+	int64 hold;
 
-	if (!holds)
+	if (!needs_writer_gone(planned->utilityStmt))
 	{
 		next(planned, query, read_only_tree, context, params, environment, dest, completion);
 		return;
 	}
-	atomic_store(&pgwt_board->writer_hold_until, pgwt_now() + HOLD_US);
+	hold = pgwt_now() + HOLD_US;
+	atomic_store(&pgwt_board->writer_hold_until, hold);
 	/* PG_TRY: the board is not the server's, nothing else would let the writer back */
 	PG_TRY();
 	{
@@ -114,7 +185,8 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	}
 	PG_FINALLY();
 	{
-		atomic_store(&pgwt_board->writer_hold_until, 0);
+		/* another command may hold it by now */
+		atomic_compare_exchange_strong(&pgwt_board->writer_hold_until, &hold, 0);
 	}
 	PG_END_TRY();
 }

@@ -16,7 +16,7 @@ static uint32_t
 header_length(const uint8_t header[5])
 {
 	return (uint32_t) header[1] << 24 | (uint32_t) header[2] << 16 | (uint32_t) header[3] << 8 |
-		   header[4];
+	       header[4];
 }
 
 /*

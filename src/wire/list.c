@@ -27,29 +27,23 @@
 	(PHASE(PASSWORD) | PHASE(SASL_INITIAL) | PHASE(SASL) | PHASE(GSS) | PHASE(NORMAL) | \
 	 PHASE(COPY) | PHASE(REPLICATION))
 
-/* Each message's row ends the one before it, so the first closes a dummy's. */
-const WireMessageType wire_types[WIRE_MSG_COUNT] = {{"Unknown",
-                                                     0,
-                                                     0,
-                                                     0,
-                                                     30,
-                                                     "a message of a type that is not known",
-                                                     {
+/*
+ * Each message's row closes the one before it, so the first closes that of the
+ * unknown message, and the last one is closed behind the list.
+ */
+/* clang-format off */
+const WireMessageType wire_types[WIRE_MSG_COUNT] = {
+	{"Unknown", 0, 0, 0, 30, "a message of a type that is not known", {
 #define WIRE_MESSAGE(name, directions, type, phases, since, help) \
-	{                                                             \
-		NULL, WIRE_KIND_END                                       \
-	}                                                             \
-	}                                                             \
-	}                                                             \
-	,                                                             \
-	{                                                             \
-#name, directions, type, PHASES_##phases, since, help,    \
-		{
+	{NULL, WIRE_KIND_END}}}, \
+	{#name, directions, type, PHASES_##phases, since, help, {
 #define WIRE_FIELD(message, name, kind) {#name, WIRE_KIND_##kind},
 #include "wire/messages.h"
 #undef WIRE_MESSAGE
 #undef WIRE_FIELD
-                                                         {NULL, WIRE_KIND_END}}}};
+	{NULL, WIRE_KIND_END}}}
+};
+/* clang-format on */
 
 /*
  * The lookup table, filled on first use: [direction][phase][type byte].  Filling

@@ -10,8 +10,8 @@
  * Public routines:
  *		wire_walk			walk one body
  *		wire_code_size		bytes in a body that told its type
- *		wire_phase_begin	phases of a stream, from a first one on
- *		wire_phase_pass		what a message changes in them
+ *		wire_code_of		that code
+ *		wire_is_binary		format of an item by a list of format codes
  */
 #ifndef WIRE_WALK_H
 #define WIRE_WALK_H
@@ -81,22 +81,5 @@ extern uint32_t wire_code_of(WireMessageId id);
 
 /* Whether an item of a list is binary. */
 extern bool wire_is_binary(const WireFormats *formats, size_t item);
-
-/* ---- phases ---- */
-
-/* The phases of a session's two streams. */
-typedef struct WirePhases
-{
-	WirePhase front;
-	WirePhase back;
-	int answers; /* one-byte answers that the server still owes */
-} WirePhases;
-
-/* Sets the phases for a stream that begins in one. */
-extern void wire_phase_begin(WirePhases *phases, WireDirection direction, WirePhase phase);
-
-/* Notes that a message passed.  is_alone: the other direction is not seen. */
-extern void wire_phase_pass(WirePhases *phases, WireDirection direction, WireMessageId id,
-                            bool is_alone);
 
 #endif /* WIRE_WALK_H */

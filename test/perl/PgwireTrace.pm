@@ -217,19 +217,15 @@ sub stat_writer
 	return $self->sql("select $column from pgwire_trace.stat_writer");
 }
 
-# Changes a setting and waits until the server has it.
+# Changes settings and waits until the server has read them; its relays have them moments later.
 sub set
 {
-	my ($self, $name, $value) = @_;
+	my ($self, %settings) = @_;
+	my $before = $self->sql('select clock_timestamp()');
 
-	$self->sql("alter system set $name = '$value'");
+	$self->sql("alter system set $_ = '$settings{$_}'") for sort keys %settings;
 	$self->node->reload;
-	$self->wait_for("select setting = (select setting from pg_file_settings"
-		  . " where name = '$name' order by seqno desc limit 1) or true"
-		  . " from pg_settings where name = '$name'");
-	# the supervisor handles its SIGHUP, then each relay its message
-	Time::HiRes::usleep(100_000) for 1 .. 3;
-	return;
+	return $self->wait_for("select pg_conf_load_time() > '$before'");
 }
 
 # Returns the directory of the journal.
@@ -247,12 +243,15 @@ sub segments
 	return glob($self->journal_directory . '/*.journal');
 }
 
-# Returns the pid of the first process that ps shows with these words among this postmaster's.
+# Returns the pid of a background worker; waits for it to be there.
 sub worker_pid
 {
 	my ($self, $title) = @_;
-	my $pid = $self->sql("select pid from pg_stat_activity where backend_type = '$title'");
-	return $pid eq '' ? undef : $pid;
+	return poll(sub {
+		my (undef, $pid) = $self->try_sql(
+			"select pid from pg_stat_activity where backend_type = 'pgwire_trace $title'");
+		return $pid;
+	}) // die "there is no $title";
 }
 
 # Opens a raw connection to the side port.

@@ -142,6 +142,16 @@ sub receive
 	}
 }
 
+# Returns the next byte, which is no message: the answer to SSLRequest.
+sub receive_byte
+{
+	my ($self) = @_;
+	my $end = Time::HiRes::time() + 10;
+
+	$self->_fill(0.1) until length $self->{buffer} || $self->{closed} || Time::HiRes::time() > $end;
+	return length $self->{buffer} ? substr($self->{buffer}, 0, 1, '') : undef;
+}
+
 # Reads up to the given number of ReadyForQuery (one by default); returns all messages' types as
 # a string, and keeps the last error's fields.
 sub until_ready

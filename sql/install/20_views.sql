@@ -1,0 +1,58 @@
+/* sql/install/20_views.sql: what people read */
+
+CREATE VIEW pgwire_trace.log WITH (security_invoker = true) AS
+SELECT e.started_at,
+	   e.session_id,
+	   e.exchange_no,
+	   s.user_name,
+	   s.database_name,
+	   s.application_name,
+	   s.client_addr,
+	   e.kind,
+	   pg_catalog.left(e.query, 1000) AS query,
+	   e.command_tag,
+	   e.row_count,
+	   e.sqlstate,
+	   e.error_message,
+	   CASE WHEN e.is_complete THEN
+		   pg_catalog.round(1000 * (extract(epoch FROM e.finished_at) - extract(epoch FROM e.started_at)), 3)::double precision
+	   END AS duration_ms,
+	   pg_catalog.round(1000 * (extract(epoch FROM e.first_response_at) - extract(epoch FROM e.started_at)), 3)::double precision
+		   AS first_response_ms,
+	   pg_catalog.round(1000 * (extract(epoch FROM e.started_at) - extract(epoch FROM before.finished_at)), 3)::double precision
+		   AS think_ms,
+	   e.request_bytes,
+	   e.response_bytes
+FROM pgwire_trace.exchange e
+LEFT JOIN pgwire_trace.session s ON s.session_id = e.session_id
+LEFT JOIN LATERAL (
+	SELECT p.finished_at
+	FROM pgwire_trace.exchange p
+	WHERE e.kind <> 'async'
+	  AND p.session_id = e.session_id
+	  AND p.exchange_no < e.exchange_no
+	  AND p.kind <> 'async'
+	ORDER BY p.exchange_no DESC
+	LIMIT 1) before ON before.finished_at <= e.started_at;
+REVOKE ALL ON pgwire_trace.log FROM PUBLIC;
+
+COMMENT ON VIEW pgwire_trace.log IS
+'What people read: one row an exchange, without bytes. Reading it takes SELECT on the tables too.';
+COMMENT ON COLUMN pgwire_trace.log.started_at IS 'When the relay read the first byte of the request.';
+COMMENT ON COLUMN pgwire_trace.log.session_id IS 'Session.';
+COMMENT ON COLUMN pgwire_trace.log.exchange_no IS 'Number of the exchange in its session.';
+COMMENT ON COLUMN pgwire_trace.log.user_name IS 'User of the session.';
+COMMENT ON COLUMN pgwire_trace.log.database_name IS 'Database of the session.';
+COMMENT ON COLUMN pgwire_trace.log.application_name IS 'application_name as last reported.';
+COMMENT ON COLUMN pgwire_trace.log.client_addr IS 'Address of the client; NULL for a Unix socket.';
+COMMENT ON COLUMN pgwire_trace.log.kind IS 'Kind of the exchange.';
+COMMENT ON COLUMN pgwire_trace.log.query IS 'First 1,000 characters of the first statement.';
+COMMENT ON COLUMN pgwire_trace.log.command_tag IS 'Last command tag.';
+COMMENT ON COLUMN pgwire_trace.log.row_count IS 'Sum of the rows that the command tags name.';
+COMMENT ON COLUMN pgwire_trace.log.sqlstate IS 'SQLSTATE of the first error.';
+COMMENT ON COLUMN pgwire_trace.log.error_message IS 'Message of the first error.';
+COMMENT ON COLUMN pgwire_trace.log.duration_ms IS 'Milliseconds from the first byte of the request to the last of the response; NULL while unfinished.';
+COMMENT ON COLUMN pgwire_trace.log.first_response_ms IS 'Milliseconds to the first answer.';
+COMMENT ON COLUMN pgwire_trace.log.think_ms IS 'Milliseconds that the client took since the exchange before was finished; NULL if it did not wait for that.';
+COMMENT ON COLUMN pgwire_trace.log.request_bytes IS 'True size of the request.';
+COMMENT ON COLUMN pgwire_trace.log.response_bytes IS 'True size of the response.';

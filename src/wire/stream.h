@@ -1,0 +1,63 @@
+/*
+ * stream.h
+ *	  Whole messages in bytes that are there at once, and the phases between
+ *	  them.
+ *
+ * The relay frames a stream as it comes (wire_frame_next); who reads a record
+ * has it before him and wants message after message, each with its name.  What
+ * the next message means depends on those before it, of both directions: that
+ * is kept in WirePhases.
+ *
+ * Public routines:
+ *		wire_stream_begin	phases of a stream that begins in one
+ *		wire_stream_next	the message at the begin of some bytes
+ *		wire_stream_pass	note that it passed
+ */
+#ifndef WIRE_STREAM_H
+#define WIRE_STREAM_H
+
+#include "wire/wire.h"
+
+/* Longest startup packet, with its length field, as in the server. */
+#define WIRE_STARTUP_MAX 10000
+
+typedef enum WireForm
+{
+	WIRE_FORM_WHOLE,
+	WIRE_FORM_CUT,	 /* its end is not there */
+	WIRE_FORM_OPAQUE /* no sense as protocol from here on */
+} WireForm;
+
+/* A message and where it stands. */
+typedef struct WireMessage
+{
+	WireForm form;
+	WireMessageId id; /* Unknown for opaque ones, and without a whole header */
+	bool has_type;
+	bool has_length;
+	uint8_t type;
+	uint32_t length; /* the length field: with itself, without the type */
+	WireSpan body;	 /* all behind the length, as far as it is there */
+	size_t size;	 /* bytes that it takes, as far as they are there */
+} WireMessage;
+
+/* What the next message of either direction means. */
+typedef struct WirePhases
+{
+	WirePhase front;
+	WirePhase back;
+	int answers;   /* one-byte answers that the server still owes */
+	bool is_alone; /* the other direction is not seen */
+} WirePhases;
+
+/* Begins a stream; a single one of which the other direction is not seen. */
+extern void wire_stream_begin(WirePhases *phases, WireDirection direction, WirePhase phase);
+
+/* Finds the message at the begin of data, which is not empty. */
+extern void wire_stream_next(const WirePhases *phases, WireDirection direction,
+							 const uint8_t *data, size_t len, WireMessage *message);
+
+/* Notes that it passed. */
+extern void wire_stream_pass(WirePhases *phases, WireDirection direction, WireMessageId id);
+
+#endif /* WIRE_STREAM_H */
