@@ -23,10 +23,10 @@ select exchange_no, kind, query, command_tag, row_count, data_row_count, sqlstat
        is_complete, is_truncated, pairing_uncertain
   from pgwire_trace.exchange where session_id = $session order by exchange_no
 SQL
-0|startup||||||||t|f|f
+0|startup|||0|0|||t|f|f
 1|query|select 42 as answer;|SELECT 1|1|1|||t|f|f
 2|query|select 1/0;||0|0|22012|division by zero|t|f|f
-3|terminate||||||||t|f|f
+3|terminate|||0|0|||t|f|f
 EXPECTED
 
 is($server->sql(<<"SQL"), 't|t|t|t|127.0.0.1|t|t|one|3.0|4|terminate|f', 'the session');

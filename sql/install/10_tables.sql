@@ -145,7 +145,7 @@ CREATE TABLE pgwire_trace.journal_position (
 	segment integer NOT NULL,
 	next_offset bigint NOT NULL,
 	next_sequence bigint NOT NULL
-);
+) WITH (fillfactor = 20); -- updated with every batch: room for that in the page
 REVOKE ALL ON pgwire_trace.journal_position FROM PUBLIC;
 
 COMMENT ON TABLE pgwire_trace.journal_position IS
@@ -159,8 +159,10 @@ CREATE TABLE pgwire_trace.quarantine (
 	series bigint NOT NULL,
 	segment integer NOT NULL,
 	sequence bigint NOT NULL,
+	session_id bigint,
 	record_type text NOT NULL,
 	reason text NOT NULL,
+	record bytea,
 	quarantined_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	PRIMARY KEY (series, sequence)
 );
@@ -170,6 +172,8 @@ COMMENT ON TABLE pgwire_trace.quarantine IS 'Records of the journal that could n
 COMMENT ON COLUMN pgwire_trace.quarantine.series IS 'Series of the journal.';
 COMMENT ON COLUMN pgwire_trace.quarantine.segment IS 'Number of the segment.';
 COMMENT ON COLUMN pgwire_trace.quarantine.sequence IS 'Sequence number of the record.';
-COMMENT ON COLUMN pgwire_trace.quarantine.record_type IS 'session, query_text or exchange.';
-COMMENT ON COLUMN pgwire_trace.quarantine.reason IS 'Why it could not be stored.';
+COMMENT ON COLUMN pgwire_trace.quarantine.session_id IS 'Session that the record belongs to.';
+COMMENT ON COLUMN pgwire_trace.quarantine.record_type IS 'session, query_text, exchange or unknown.';
+COMMENT ON COLUMN pgwire_trace.quarantine.reason IS 'Why it could not be stored: the error, or that the writer died of it.';
+COMMENT ON COLUMN pgwire_trace.quarantine.record IS 'The record''s bytes as in the journal; NULL over 1 MB.';
 COMMENT ON COLUMN pgwire_trace.quarantine.quarantined_at IS 'When it was given up.';

@@ -1,4 +1,4 @@
-/* sql/install/30_decode.sql: bytes of the protocol as rows */
+/* sql/install/30_decode.sql: the protocol's messages as rows */
 
 CREATE FUNCTION pgwire_trace.decode_messages(
 	data bytea,
@@ -13,10 +13,10 @@ CREATE FUNCTION pgwire_trace.decode_messages(
 	OUT body jsonb)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgwire_trace_decode_messages'
-LANGUAGE C STRICT STABLE PARALLEL SAFE;
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION pgwire_trace.decode_messages(bytea, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.decode_messages(bytea, text, text, name) IS
-'Decodes bytes of one direction (F or B) of the protocol, a row a message. Bytes that make no sense are a last row named Opaque. Raises 22023 for an unknown direction, phase or encoding.';
+'The messages in bytes that one side sent: direction F (frontend) or B (backend). phase says what the first of them are: startup, password, sasl_initial, sasl, gss, normal, copy, replication or ssl_answer; encoding is the client''s. at_byte counts from 0; length is the message''s length field, with itself and without the type byte; type and length are NULL for messages without them. body is an object of all fields: values are strings where they are text, else {"hex": ...}, NULL is null. A body that does not parse is {"malformed": reason, "at": n, "data": ...}; one that is cut off is {"truncated": true, "data": ...}; a type that is not known has the name Unknown; bytes that make no sense as protocol are a last row with the name Opaque. Raises 22023 for a direction, phase or encoding that there is not.';
 
 CREATE FUNCTION pgwire_trace.messages(
 	session_id bigint,
@@ -32,4 +32,20 @@ CREATE FUNCTION pgwire_trace.messages(
 	OUT body jsonb)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgwire_trace_messages'
-LANGUAGE C STABLE;
+LANGUAGE C STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.messages(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.messages(bigint, bigint) IS
+'The messages of a recorded session, or of one of its exchanges, in the order in which they passed; at is when the last byte of a message passed the relay. Columns and bodies are those of decode_messages(); values that the Bind or RowDescription before them calls binary are {"hex": ...}, what was overwritten before it was stored is {"masked": length}. Where a limit cut bytes off, the last row of that direction is {"truncated": true, "data": ...} with is_truncated. No rows for a session or exchange that there is not, and for one recorded without bytes. Needs SELECT on the tables.';
+
+CREATE FUNCTION pgwire_trace.trace_lines(
+	session_id bigint,
+	exchange_no bigint DEFAULT NULL,
+	regress boolean DEFAULT false)
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'pgwire_trace_trace_lines'
+LANGUAGE C STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.trace_lines(bigint, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.trace_lines(bigint, bigint, boolean) IS
+'The messages of a recorded session, or of one of its exchanges, as lines in the format of libpq''s PQtrace(): time in the session''s time zone, F or B, length, name, fields. With regress times are left out, and OIDs, process ids, keys and places in the server''s source are placeholders, so that the lines of two runs can be compared. No lines for a session or exchange that there is not. Needs SELECT on the tables.';

@@ -57,7 +57,7 @@ AS 'MODULE_PATHNAME', 'pgwire_trace_stat_relay'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgwire_trace.stat_relay_rows() FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.stat_relay_rows() IS
-'The rows of view stat_relay. Raises 55000 where the library was not preloaded.';
+'The rows of view stat_relay; whoever is to read the view needs EXECUTE on this too. Raises 55000 where the library was not preloaded.';
 
 CREATE VIEW pgwire_trace.stat_relay AS SELECT * FROM pgwire_trace.stat_relay_rows();
 REVOKE ALL ON pgwire_trace.stat_relay FROM PUBLIC;
@@ -68,22 +68,22 @@ COMMENT ON COLUMN pgwire_trace.stat_relay.started_at IS 'When the process was st
 COMMENT ON COLUMN pgwire_trace.stat_relay.restarts IS 'How often the process died and was started again.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_open IS 'Sessions open now.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_total IS 'Sessions that were let through to the server.';
-COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_refused IS 'Clients refused: too many, or no sensible startup packet.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_refused IS 'Clients turned away: over max_sessions or max_unauthenticated, or with a startup packet that is not allowed.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_filtered IS 'Sessions that the filters left out.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_sampled_out IS 'Sessions that sample_rate left out.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.startups_failed IS 'Sessions that ended before the server was ready for a query.';
-COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_finished IS 'Exchanges finished, counted before their last byte is forwarded.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_finished IS 'Exchanges that came to their end and were to be recorded, counted before their last byte is forwarded: journalled, dropped, lost, or just being written.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_journalled IS 'Exchanges written to the journal.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_dropped_journal_full IS 'Exchanges dropped because the journal was full.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_dropped_disk_full IS 'Exchanges dropped because the disk was full, or could not be written.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_lost_in_crash IS 'Exchanges finished but not journalled when a relay died.';
-COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_paused IS 'Exchanges, or sessions without an id, left out while recording was paused.';
-COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_too_short IS 'Exchanges shorter than min_duration.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_paused IS 'Exchanges left out of the record while it was paused or no session id was to be had.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_too_short IS 'Exchanges left out because they took less than min_duration.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_desynchronised IS 'Sessions whose stream stopped making sense as protocol.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.bytes_from_client IS 'Bytes read from clients.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.bytes_to_client IS 'Bytes sent to clients.';
-COMMENT ON COLUMN pgwire_trace.stat_relay.bytes_allocated IS 'Memory in use for sessions and for what is being recorded.';
-COMMENT ON COLUMN pgwire_trace.stat_relay.last_error IS 'Last error of the relay, or of the supervisor about it.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.bytes_allocated IS 'Memory that holds what is being recorded now; at most capture_memory.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.last_error IS 'Last error; errors of the listening sockets are shown for relay 0.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.last_error_at IS 'When that was.';
 
 CREATE FUNCTION pgwire_trace.stat_writer_row(
@@ -95,12 +95,12 @@ CREATE FUNCTION pgwire_trace.stat_writer_row(
 	OUT exchanges_quarantined bigint,
 	OUT last_error text,
 	OUT last_error_at timestamptz)
-RETURNS SETOF record
+RETURNS record
 AS 'MODULE_PATHNAME', 'pgwire_trace_stat_writer'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgwire_trace.stat_writer_row() FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.stat_writer_row() IS
-'The row of view stat_writer. Raises 55000 where the library was not preloaded.';
+'The row of view stat_writer; whoever is to read the view needs EXECUTE on this too. Raises 55000 where the library was not preloaded.';
 
 CREATE VIEW pgwire_trace.stat_writer AS SELECT * FROM pgwire_trace.stat_writer_row();
 REVOKE ALL ON pgwire_trace.stat_writer FROM PUBLIC;
@@ -109,9 +109,9 @@ COMMENT ON COLUMN pgwire_trace.stat_writer.pid IS 'Process id; NULL while it doe
 COMMENT ON COLUMN pgwire_trace.stat_writer.state IS 'starting, running, idle, waiting_lock, waiting_extension (or the database is missing), waiting_disk, standby, refused (a FOR ALL TABLES publication) or paused.';
 COMMENT ON COLUMN pgwire_trace.stat_writer.rows_stored IS 'Exchanges stored and committed.';
 COMMENT ON COLUMN pgwire_trace.stat_writer.journal_bytes_waiting IS 'Bytes of the journal that are not stored yet.';
-COMMENT ON COLUMN pgwire_trace.stat_writer.lag IS 'Age of the oldest exchange that is not stored yet.';
+COMMENT ON COLUMN pgwire_trace.stat_writer.lag IS 'Age of the oldest exchange in the journal that is not stored yet; zero when there is none.';
 COMMENT ON COLUMN pgwire_trace.stat_writer.exchanges_quarantined IS 'Records that could not be stored; see table quarantine.';
-COMMENT ON COLUMN pgwire_trace.stat_writer.last_error IS 'Last error.';
+COMMENT ON COLUMN pgwire_trace.stat_writer.last_error IS 'Last error, or why nothing can be stored.';
 COMMENT ON COLUMN pgwire_trace.stat_writer.last_error_at IS 'When that was.';
 
 CREATE FUNCTION pgwire_trace.status() RETURNS SETOF text

@@ -1,55 +1,59 @@
 /*
  * decode.h
- *	  Bytes of the protocol as rows of messages.
- *
- * A Decoder walks the streams of one session or piece of one.  It keeps what the
- * meaning of bytes depends on: the phase, and the formats of values.
+ *	  What the functions that show messages share: arguments, and reading a
+ *	  session's exchanges out of the tables.
  */
 #ifndef API_DECODE_H
 #define API_DECODE_H
 
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
-#include "utils/jsonb.h"
-#include "wire/wire.h"
+#include "api/json.h"
+#include "datatype/timestamp.h"
 
-typedef struct Decoder
+/* ---- decode_args.c: argument checks; raise 22023 ---- */
+
+extern WireDirection decode_direction(const char *argument);
+extern WirePhase decode_phase(const char *argument);
+extern int decode_encoding(const char *argument);
+
+/* Returns the name of a phase in the arguments. */
+extern const char *decode_phase_name(WirePhase phase);
+
+/* ---- decode_formats.c: which values of the answers are binary ---- */
+
+typedef struct FormatTracker FormatTracker;
+
+/* Makes a tracker in the present memory context. */
+extern FormatTracker *formats_create(void);
+
+/* Forgets what is unanswered: another exchange begins. */
+extern void formats_begin_exchange(FormatTracker *tracker);
+
+/* Sets what is known of the values of a message that comes next. */
+extern void formats_apply(const FormatTracker *tracker, WireDirection direction, WireMessageId id,
+						  JsonContext *context);
+
+/* Notes that a message passed. */
+extern void formats_pass(FormatTracker *tracker, WireDirection direction,
+						 const WireMessage *message);
+
+/* ---- messages_read.c: the messages of a session, in wire order ---- */
+
+typedef struct RecordedMessage
 {
-	WirePhase phase;	/* what a frontend 'p' means, or the caller's phase */
-	bool is_startup;	/* the frontend's next packet has no type byte */
-	int answers_due;	/* one-byte answers to requests for encryption */
-	bool is_masked;		/* secrets were overwritten before the bytes came here */
-	bool knows_formats; /* values are shown by the formats below */
-	int encoding;
-	List *bind_formats; /* of Binds that wait for BindComplete: int lists */
-	List *row_formats;	/* of the rows that come: an int list */
-	bool rows_by_bind;
-	int copy_format;
-} Decoder;
+	int64 exchange_no;
+	int32 message_no; /* in its exchange, from 1 */
+	TimestampTz at;	  /* when its last byte passed */
+	WireDirection direction;
+	const WireMessage *message;
+	const JsonContext *context;
+} RecordedMessage;
 
-typedef struct DecodedMessage
-{
-	char type;	 /* 0: it has none */
-	const char *name;
-	int64 length; /* the length field; -1: none */
-	bool is_truncated;
-	Jsonb *body;
-} DecodedMessage;
+typedef void (*RecordedTake)(void *arg, const RecordedMessage *recorded);
 
-/*
- * Decodes the message at the begin of data.  Returns its size; 0: nothing that
- * makes sense as protocol stands there, or it is cut off, and all that is left
- * is in the message.
- */
-extern size_t decode_message(Decoder *decoder, WireDirection direction, const uint8 *data,
-							 size_t len, DecodedMessage *message);
-
-/* Argument checks: raise 22023 and name what was expected. */
-extern WireDirection decode_direction_argument(text *argument);
-
-/* json.c: a body by its message's field program. */
-extern Jsonb *json_body(Decoder *decoder, WireMessageId id, const uint8 *body, size_t len);
-extern Jsonb *json_data(Decoder *decoder, const char *what, const uint8 *data, size_t len);
+/* Gives each message to `take`, in a memory context that is reset behind it. */
+extern void messages_read(int64 session_id, bool has_exchange, int64 exchange_no,
+						  RecordedTake take, void *arg);
 
 #endif /* API_DECODE_H */

@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(pgwire_trace_flush);
 
 #define STEP_MS 5
 #define STEP_MAX_MS 20
-#define WAKE_US INT64CONST(200000)	  /* a writer that was restarted meanwhile hears again */
+#define WAKE_US INT64CONST(200000)      /* a writer that was restarted meanwhile hears again */
 #define PATIENCE_US INT64CONST(3000000) /* for a writer that can't store to find out otherwise */
 
 /*
@@ -41,15 +41,15 @@ require_recording_here(void)
 	pgwt_require_preloaded();
 	if (RecoveryInProgress())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("recorded exchanges cannot be stored during recovery"),
-						errhint("They are stored once this server is promoted.")));
+		                errmsg("recorded exchanges cannot be stored during recovery"),
+		                errhint("They are stored once this server is promoted.")));
 	if (here && strcmp(here, pgwt_database) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("exchanges are recorded in database \"%s\", not in \"%s\"",
-							   pgwt_database, here),
-						errhint("Connect to database \"%s\", or set \"pgwire_trace.database\" to "
-								"\"%s\" and reload the configuration.",
-								pgwt_database, here)));
+		                errmsg("exchanges are recorded in database \"%s\", not in \"%s\"",
+		                       pgwt_database, here),
+		                errhint("Connect to database \"%s\", or set \"pgwire_trace.database\" to "
+		                        "\"%s\" and reload the configuration.",
+		                        pgwt_database, here)));
 }
 
 /*
@@ -68,9 +68,9 @@ require_storing(void)
 	memcpy(reason, writer->last_error, sizeof(reason));
 	reason[sizeof(reason) - 1] = '\0';
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("recorded exchanges cannot be stored: the writer is in state \"%s\"",
-						   status_writer_state(state)),
-					reason[0] ? errdetail_internal("%s", reason) : 0));
+	                errmsg("recorded exchanges cannot be stored: the writer is in state \"%s\"",
+	                       status_writer_state(state)),
+	                reason[0] ? errdetail_internal("%s", reason) : 0));
 }
 
 /*
@@ -83,10 +83,10 @@ timeout_us(const Interval *timeout)
 	int64 us;
 
 	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
-		pg_add_s64_overflow(us, timeout->time, &us) || us < 0)
+	    pg_add_s64_overflow(us, timeout->time, &us) || us < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid value for argument \"timeout\""),
-						errdetail("The timeout must not be negative.")));
+		                errmsg("invalid value for argument \"timeout\""),
+		                errdetail("The timeout must not be negative.")));
 	return us;
 }
 
@@ -114,7 +114,7 @@ relays_acked(uint64 request)
 {
 	for (uint32 i = 0; i < pgwt_board->relay_count; i++)
 		if (atomic_load(&pgwt_board->relays[i].pid) != 0 &&
-			atomic_load(&pgwt_board->relays[i].flush_acked) < request)
+		    atomic_load(&pgwt_board->relays[i].flush_acked) < request)
 			return false;
 	return true;
 }
@@ -148,7 +148,7 @@ wait_until_stored(uint64 request, int64 timeout)
 		if (timed_out)
 			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(step, (timeout - (now - began)) / 1000 + 1), PG_WAIT_EXTENSION);
+		                 Min(step, (timeout - (now - began)) / 1000 + 1), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -17,7 +17,7 @@
 PG_FUNCTION_INFO_V1(pgwire_trace_stat_relay);
 PG_FUNCTION_INFO_V1(pgwire_trace_stat_writer);
 
-#define RELAY_COLUMNS 21
+#define RELAY_COLUMNS 23
 #define WRITER_COLUMNS 8
 
 /* A row that is being filled, column by column. */
@@ -114,6 +114,7 @@ fill_relay(Row *row, int relay_no)
 	put_counter(row, &relay->exchanges_dropped_disk_full);
 	put_counter(row, &relay->exchanges_lost_in_crash);
 	put_counter(row, &relay->exchanges_paused);
+	put_counter(row, &relay->exchanges_too_short);
 	put_counter(row, &relay->sessions_desynchronised);
 	put_counter(row, &relay->bytes_from_client);
 	put_counter(row, &relay->bytes_to_client);
@@ -149,16 +150,11 @@ const char *
 status_writer_state(uint32 state)
 {
 	static const char *const names[] = {
-		[WRITER_NOT_STARTED] = "starting",
-		[WRITER_STARTING] = "starting",
-		[WRITER_RUNNING] = "running",
-		[WRITER_IDLE] = "idle",
-		[WRITER_WAITING_LOCK] = "waiting_lock",
-		[WRITER_WAITING_EXTENSION] = "waiting_extension",
-		[WRITER_WAITING_DISK] = "waiting_disk",
-		[WRITER_STANDBY] = "standby",
-		[WRITER_REFUSED] = "refused",
-		[WRITER_PAUSED] = "paused",
+	    [WRITER_NOT_STARTED] = "starting",      [WRITER_STARTING] = "starting",
+	    [WRITER_RUNNING] = "running",           [WRITER_IDLE] = "idle",
+	    [WRITER_WAITING_LOCK] = "waiting_lock", [WRITER_WAITING_EXTENSION] = "waiting_extension",
+	    [WRITER_WAITING_DISK] = "waiting_disk", [WRITER_STANDBY] = "standby",
+	    [WRITER_REFUSED] = "refused",           [WRITER_PAUSED] = "paused",
 	};
 
 	return state < lengthof(names) ? names[state] : "starting";
@@ -201,5 +197,5 @@ pgwire_trace_stat_writer(PG_FUNCTION_ARGS)
 	put_error(&row, writer->last_error, &writer->last_error_at);
 	Assert(row.count == WRITER_COLUMNS && descriptor->natts == WRITER_COLUMNS);
 	PG_RETURN_DATUM(
-		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), row.values, row.nulls)));
+	    HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), row.values, row.nulls)));
 }

@@ -39,7 +39,7 @@ struct JournalAppender
 	uint64_t batch_exchanges;
 
 	JournalResult refused; /* the last refusal to begin a segment ... */
-	int64_t refused_at;	   /* ... and when; 0: none */
+	int64_t refused_at;    /* ... and when; 0: none */
 	char error[512];
 };
 
@@ -95,7 +95,7 @@ journal_appender_create(const JournalConfig *config)
 	appender->io = config->io ? config->io : &journal_posix_io;
 	appender->fd = -1;
 	if (!appender->directory ||
-		getrandom(&appender->series, sizeof(appender->series), 0) != sizeof(appender->series))
+	    getrandom(&appender->series, sizeof(appender->series), 0) != sizeof(appender->series))
 	{
 		free(appender->directory);
 		free(appender);
@@ -163,7 +163,7 @@ record_size(size_t payload)
  */
 bool
 journal_add(JournalAppender *appender, JournalRecordType type, const struct iovec *parts,
-			int part_count)
+            int part_count)
 {
 	JournalRecordHeader header = {.magic = JOURNAL_RECORD_MAGIC, .type = (uint16_t) type};
 	size_t payload = 0;
@@ -233,7 +233,7 @@ check_room(JournalAppender *appender)
 	if (count < 0)
 	{
 		set_error(appender, "could not read directory \"%s\": %s", appender->directory,
-				  strerror(errno));
+		          strerror(errno));
 		return JOURNAL_FAILED;
 	}
 	for (int i = 0; i < count; i++)
@@ -242,14 +242,14 @@ check_room(JournalAppender *appender)
 	if (used + JOURNAL_SEGMENT_SIZE > appender->limit)
 	{
 		set_error(appender,
-				  "the journal holds %" PRIu64 " MB of pgwire_trace.journal_limit's %" PRIu64 " MB",
-				  used >> 20, appender->limit >> 20);
+		          "the journal holds %" PRIu64 " MB of pgwire_trace.journal_limit's %" PRIu64 " MB",
+		          used >> 20, appender->limit >> 20);
 		return JOURNAL_FULL;
 	}
 	if (appender->io->statvfs(appender->directory, &fs) != 0)
 	{
-		set_error(appender, "could not look at the file system of \"%s\": %s",
-				  appender->directory, strerror(errno));
+		set_error(appender, "could not look at the file system of \"%s\": %s", appender->directory,
+		          strerror(errno));
 		return JOURNAL_FAILED;
 	}
 	reserve = (uint64_t) fs.f_blocks * fs.f_frsize / 20;
@@ -259,9 +259,9 @@ check_room(JournalAppender *appender)
 	if (available < reserve + JOURNAL_SEGMENT_SIZE)
 	{
 		set_error(appender,
-				  "the file system of \"%s\" has %" PRIu64 " MB left, of which %" PRIu64
-				  " MB are kept free",
-				  appender->directory, available >> 20, reserve >> 20);
+		          "the file system of \"%s\" has %" PRIu64 " MB left, of which %" PRIu64
+		          " MB are kept free",
+		          appender->directory, available >> 20, reserve >> 20);
 		return JOURNAL_DISK_FULL;
 	}
 	return JOURNAL_OK;
@@ -309,11 +309,11 @@ static JournalSegmentHeader
 segment_header(const JournalAppender *appender, uint32_t segment)
 {
 	JournalSegmentHeader header = {.magic = JOURNAL_SEGMENT_MAGIC,
-								   .version = JOURNAL_VERSION,
-								   .series = appender->series,
-								   .segment = segment,
-								   .node_id = appender->node_id,
-								   .first_sequence = appender->sequence + 1};
+	                               .version = JOURNAL_VERSION,
+	                               .series = appender->series,
+	                               .segment = segment,
+	                               .node_id = appender->node_id,
+	                               .first_sequence = appender->sequence + 1};
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -341,8 +341,8 @@ begin_segment(JournalAppender *appender)
 	if (fd < 0)
 		return failure(appender, "create file", temporary);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0 ||
-		write_all(appender, fd, (const uint8_t *) &header, sizeof(header)) != sizeof(header) ||
-		appender->io->rename(temporary, path) != 0)
+	    write_all(appender, fd, (const uint8_t *) &header, sizeof(header)) != sizeof(header) ||
+	    appender->io->rename(temporary, path) != 0)
 	{
 		JournalResult result = failure(appender, "begin file", temporary);
 
@@ -395,10 +395,8 @@ seal_records(JournalAppender *appender)
 
 		memcpy(&header, appender->batch + at, sizeof(header));
 		header.sequence = ++sequence;
-		header.crc = 0;
-		header.crc = journal_crc32c(0, &header, sizeof(header));
-		header.crc = journal_crc32c(header.crc, appender->batch + at + sizeof(header),
-									header.length);
+		header.crc =
+		    journal_record_crc(appender->series, &header, appender->batch + at + sizeof(header));
 		memcpy(appender->batch + at, &header, sizeof(header));
 		at += record_size(header.length);
 	}

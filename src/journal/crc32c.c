@@ -79,3 +79,19 @@ journal_crc32c(uint32_t crc, const void *data, size_t len)
 #endif
 	return ~crc_by_table(crc, data, len);
 }
+
+/*
+ * Computes the CRC of a record: of its series, its header with crc = 0, its
+ * payload.  The series is not stored in the record: bytes that a file system
+ * left over from another file fail the check.
+ */
+uint32_t
+journal_record_crc(uint64_t series, const JournalRecordHeader *header, const void *payload)
+{
+	JournalRecordHeader copy = *header;
+	uint32_t crc = journal_crc32c(0, &series, sizeof(series));
+
+	copy.crc = 0;
+	crc = journal_crc32c(crc, &copy, sizeof(copy));
+	return journal_crc32c(crc, payload, header->length);
+}

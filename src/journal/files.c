@@ -20,7 +20,7 @@
  */
 void
 journal_segment_path(char *out, size_t size, const char *directory, uint64_t series,
-					 uint32_t segment)
+                     uint32_t segment)
 {
 	snprintf(out, size, "%s/%016" PRIx64 ".%08" PRIx32 ".journal", directory, series, segment);
 }
@@ -34,9 +34,9 @@ parse_name(const char *name, JournalSegment *segment)
 	int end = 0;
 
 	return strlen(name) == 16 + 1 + 8 + 8 &&
-		   sscanf(name, "%16" SCNx64 ".%8" SCNx32 ".journal%n", &segment->series,
-				  &segment->segment, &end) == 2 &&
-		   end == (int) strlen(name);
+	       sscanf(name, "%16" SCNx64 ".%8" SCNx32 ".journal%n", &segment->series, &segment->segment,
+	              &end) == 2 &&
+	       end == (int) strlen(name);
 }
 
 /*
@@ -94,7 +94,7 @@ journal_list(const char *directory, JournalSegment **segments)
 
 		/* one that is gone by now was removed by the writer */
 		if (!parse_name(entry->d_name, &segment) ||
-			fstatat(dirfd(dir), entry->d_name, &status, 0) != 0)
+		    fstatat(dirfd(dir), entry->d_name, &status, 0) != 0)
 			continue;
 		segment.size = (uint64_t) status.st_size;
 		if (!add_segment(segments, &count, &cap, &segment))
@@ -268,7 +268,7 @@ read_ids(const char *path, uint32_t node_id, FILE *others)
  */
 static int
 write_ids(const char *directory, const char *path, const char *others, uint32_t node_id,
-		  uint64_t next)
+          uint64_t next)
 {
 	char temporary[4096 + 8];
 	FILE *file;
@@ -278,8 +278,8 @@ write_ids(const char *directory, const char *path, const char *others, uint32_t 
 	file = fopen(temporary, "we");
 	if (!file)
 		return -1;
-	written = fprintf(file, "%s%u %" PRIu64 "\n", others, node_id, next) > 0 &&
-			  fflush(file) == 0 && fsync(fileno(file)) == 0;
+	written = fprintf(file, "%s%u %" PRIu64 "\n", others, node_id, next) > 0 && fflush(file) == 0 &&
+	          fsync(fileno(file)) == 0;
 	if (fclose(file) != 0 || !written)
 		return -1;
 	if (rename(temporary, path) != 0)
@@ -315,7 +315,7 @@ move_ids(const char *directory, uint32_t node_id, uint32_t count, uint64_t seed)
 			error = errno;
 		}
 		else if (next > 0 && count > 0 &&
-				 write_ids(directory, path, others, node_id, next + count) != 0)
+		         write_ids(directory, path, others, node_id, next + count) != 0)
 		{
 			error = errno;
 			next = 0;

@@ -11,8 +11,8 @@
  *		record*	 JournalRecordHeader, 24 bytes, then its payload, padded with
  *				 zeroes to 8 bytes
  *
- * A record's CRC-32C covers its header (with crc = 0) and its payload.  The
- * sequence number counts the records of a series from 1 without gaps, over
+ * A record's CRC-32C covers the series, its header (with crc = 0) and its
+ * payload.  The sequence number counts the records of a series from 1 without gaps, over
  * all its segments: a gap seen by a reader is a loss, and is counted.
  *
  * The relay holds an exclusive flock() on the segment it appends to, from
@@ -235,5 +235,9 @@ extern int journal_seed_ids(const char *directory, uint32_t node_id, uint64_t hi
 
 /* CRC-32C (Castagnoli) of data, going on from crc (start with 0). */
 extern uint32_t journal_crc32c(uint32_t crc, const void *data, size_t len);
+
+/* What stands in a record's header as crc. */
+extern uint32_t journal_record_crc(uint64_t series, const JournalRecordHeader *header,
+                                   const void *payload);
 
 #endif /* JOURNAL_H */

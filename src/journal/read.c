@@ -23,7 +23,7 @@ struct JournalReader
 	int fd;
 	JournalSegmentHeader header;
 	JournalReadResult header_result; /* JOURNAL_READ_RECORD: it is good */
-	uint64_t offset;				 /* of the next record */
+	uint64_t offset;                 /* of the next record */
 	uint64_t skipped;
 	uint64_t last_sequence; /* 0: none read yet */
 
@@ -47,7 +47,7 @@ check_header(const JournalSegmentHeader *header, uint64_t series, uint32_t segme
 		return JOURNAL_READ_BAD_VERSION;
 	copy.crc = 0;
 	if (journal_crc32c(0, &copy, sizeof(copy)) != header->crc || header->series != series ||
-		header->segment != segment)
+	    header->segment != segment)
 		return JOURNAL_READ_BAD_SEGMENT;
 	return JOURNAL_READ_RECORD;
 }
@@ -72,7 +72,7 @@ journal_reader_open(const char *directory, uint64_t series, uint32_t segment, ui
 	}
 	reader->header_result = JOURNAL_READ_BAD_SEGMENT;
 	if (pread(reader->fd, &reader->header, sizeof(reader->header), 0) ==
-		(ssize_t) sizeof(reader->header))
+	    (ssize_t) sizeof(reader->header))
 		reader->header_result = check_header(&reader->header, series, segment);
 	reader->offset = offset > sizeof(reader->header) ? offset : sizeof(reader->header);
 	return reader;
@@ -123,7 +123,7 @@ fill(JournalReader *reader, uint64_t offset, size_t cap)
 	while (reader->len < reader->cap)
 	{
 		ssize_t n = pread(reader->fd, reader->buffer + reader->len, reader->cap - reader->len,
-						  (off_t) (offset + reader->len));
+		                  (off_t) (offset + reader->len));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -173,21 +173,17 @@ read_at(JournalReader *reader, uint64_t offset, JournalRecord *record, bool *fai
 {
 	const uint8_t *at = look(reader, offset, sizeof(JournalRecordHeader), failed);
 	JournalRecordHeader header;
-	uint32_t crc;
 
 	if (!at)
 		return false;
 	memcpy(&header, at, sizeof(header));
 	if (header.magic != JOURNAL_RECORD_MAGIC || header.length > JOURNAL_MAX_PAYLOAD ||
-		header.sequence < reader->header.first_sequence)
+	    header.sequence < reader->header.first_sequence || header.sequence <= reader->last_sequence)
 		return false;
 	at = look(reader, offset, sizeof(header) + header.length, failed);
 	if (!at)
 		return false;
-	crc = header.crc;
-	header.crc = 0;
-	header.crc = journal_crc32c(0, &header, sizeof(header));
-	if (journal_crc32c(header.crc, at + sizeof(header), header.length) != crc)
+	if (journal_record_crc(reader->header.series, &header, at + sizeof(header)) != header.crc)
 		return false;
 	record->type = (JournalRecordType) header.type;
 	record->sequence = header.sequence;

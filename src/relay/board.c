@@ -1,10 +1,25 @@
 /*
  * board.c
  *	  Slots and texts of the board.
+ *
+ * Every change of a slot's owners is one atomic step on its state, which also
+ * holds the number of the relay: whatever instruction a process is killed at,
+ * no slot is left that nobody can be named for, and none is given up for
+ * another's.
+ *
+ *		board_claim_slot		relay: takes a free slot
+ *		board_arm_slot			relay: makes its token usable
+ *		board_take_slot			backend: uses a token, once
+ *		board_release_slot		either: gives up its hold
+ *		board_release_relay		supervisor: gives up what a dead relay held
+ *		board_void_slots		supervisor: begins anew
+ *		board_set_error			writes a last_error
  */
 #include "relay/board.h"
 
 #include <string.h>
+
+#define OWNERS (SLOT_RELAY | SLOT_ARMED | SLOT_BACKEND)
 
 /*
  * Claims a free slot for a relay.
@@ -12,19 +27,15 @@
 int
 board_claim_slot(Board *board, uint32_t relay_no)
 {
+	uint32_t claimed = SLOT_RELAY | relay_no << SLOT_RELAY_SHIFT;
+
 	for (uint32_t i = 0; i < board->slot_count; i++)
 	{
 		BoardSlot *slot = &board->slots[i];
-		uint32_t free_state = 0;
+		uint32_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
 
-		if (atomic_load_explicit(&slot->state, memory_order_relaxed) == 0 &&
-			atomic_compare_exchange_strong(&slot->state, &free_state, SLOT_RELAY))
-		{
-			atomic_store(&slot->relay_no, relay_no);
-			atomic_store(&slot->token[0], 0);
-			atomic_store(&slot->token[1], 0);
+		if ((state & OWNERS) == 0 && atomic_compare_exchange_strong(&slot->state, &state, claimed))
 			return (int) i;
-		}
 	}
 	return -1;
 }
@@ -46,6 +57,20 @@ board_arm_slot(Board *board, int slot_no, const uint8_t token[BOARD_TOKEN])
 }
 
 /*
+ * Tells whether a slot holds this token, usable in the present generation.
+ * Halves are compared without an early end: how long it takes tells nothing.
+ */
+static bool
+has_token(const Board *board, BoardSlot *slot, uint32_t state, const uint64_t halves[2])
+{
+	uint64_t differs =
+	    (atomic_load(&slot->token[0]) ^ halves[0]) | (atomic_load(&slot->token[1]) ^ halves[1]);
+
+	return (state & OWNERS) == (SLOT_RELAY | SLOT_ARMED) && differs == 0 &&
+	       atomic_load(&slot->generation) == atomic_load(&board->generation);
+}
+
+/*
  * Finds the armed slot with this token and takes it, once.
  */
 int
@@ -57,13 +82,12 @@ board_take_slot(Board *board, const uint8_t token[BOARD_TOKEN], uint32_t backend
 	for (uint32_t i = 0; i < board->slot_count; i++)
 	{
 		BoardSlot *slot = &board->slots[i];
-		uint32_t armed = SLOT_RELAY | SLOT_ARMED;
+		uint32_t state = atomic_load(&slot->state);
+		uint32_t taken = (state & ~SLOT_ARMED) | SLOT_BACKEND;
 
-		if (atomic_load(&slot->state) != armed || atomic_load(&slot->token[0]) != halves[0] ||
-			atomic_load(&slot->token[1]) != halves[1] ||
-			atomic_load(&slot->generation) != atomic_load(&board->generation))
+		if (!has_token(board, slot, state, halves))
 			continue;
-		if (!atomic_compare_exchange_strong(&slot->state, &armed, SLOT_RELAY | SLOT_BACKEND))
+		if (!atomic_compare_exchange_strong(&slot->state, &state, taken))
 			return -1;
 		atomic_store(&slot->backend_pid, backend_pid);
 		return (int) i;
@@ -73,7 +97,8 @@ board_take_slot(Board *board, const uint8_t token[BOARD_TOKEN], uint32_t backend
 
 /*
  * Gives up the relay's or the backend's hold on a slot.  A token that was never
- * used dies with the relay's hold.
+ * used dies with the relay's hold.  What the backend wrote stays for the relay to
+ * read: the next relay that claims the slot clears it before the token is armed.
  */
 void
 board_release_slot(Board *board, int slot_no, uint32_t owner_bit)
@@ -90,23 +115,40 @@ void
 board_release_relay(Board *board, uint32_t relay_no)
 {
 	for (uint32_t i = 0; i < board->slot_count; i++)
-		if (atomic_load(&board->slots[i].relay_no) == relay_no)
-			board_release_slot(board, (int) i, SLOT_RELAY);
+	{
+		BoardSlot *slot = &board->slots[i];
+		uint32_t state = atomic_load(&slot->state);
+
+		while ((state & SLOT_RELAY) && SLOT_RELAY_NO(state) == relay_no &&
+		       !atomic_compare_exchange_strong(&slot->state, &state,
+		                                       state & ~(SLOT_RELAY | SLOT_ARMED)))
+			;
+	}
 }
 
 /*
- * Voids every slot, begins a new generation.
+ * Voids every token and every relay's hold, begins a new generation.  After a
+ * crash restart no backend lives that could hold a slot; when only the supervisor
+ * was restarted they do, and let go as they exit.  Which of the two it is the
+ * caller sees by their process ids; a slot without one is held by nobody.
  */
 void
 board_void_slots(Board *board)
 {
 	atomic_fetch_add(&board->generation, 1);
 	for (uint32_t i = 0; i < board->slot_count; i++)
-		atomic_store(&board->slots[i].state, 0);
+	{
+		BoardSlot *slot = &board->slots[i];
+
+		board_release_slot(board, (int) i, SLOT_RELAY);
+		if (atomic_load(&slot->backend_pid) == 0)
+			board_release_slot(board, (int) i, SLOT_BACKEND);
+	}
 }
 
 /*
- * Writes a last_error text, cut to size.
+ * Writes a last_error text, cut to size.  Between characters as far as that can
+ * be told: a UTF-8 sequence is not cut in two.
  */
 void
 board_set_error(char text[BOARD_TEXT], BoardI64 *at, int64_t now, const char *message)
@@ -114,7 +156,11 @@ board_set_error(char text[BOARD_TEXT], BoardI64 *at, int64_t now, const char *me
 	size_t len = strlen(message);
 
 	if (len >= BOARD_TEXT)
+	{
 		len = BOARD_TEXT - 1;
+		while (len > 0 && ((unsigned char) message[len] & 0xc0) == 0x80)
+			len--;
+	}
 	memcpy(text, message, len);
 	text[len] = 0;
 	atomic_store(at, now);

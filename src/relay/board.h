@@ -123,17 +123,20 @@ typedef struct BoardWriter
  *		clear RELAY					the carrier was closed by the server
  *		clear BACKEND				the backend exits
  *
- * When a relay dies the supervisor clears RELAY and ARMED of its slots; at a
- * crash restart it clears everything and counts generation up.
+ * When a relay dies the supervisor clears RELAY and ARMED of its slots; when a
+ * supervisor starts it does so for all, and counts generation up.  Now and then
+ * it clears BACKEND of slots whose backend is gone without having said so.
  */
 #define SLOT_RELAY UINT32_C(1)
 #define SLOT_ARMED UINT32_C(2)
 #define SLOT_BACKEND UINT32_C(4)
+/* which relay: in the same word, so that claiming a slot and naming it is one step */
+#define SLOT_RELAY_SHIFT 8
+#define SLOT_RELAY_NO(state) ((state) >> SLOT_RELAY_SHIFT)
 
 typedef struct BoardSlot
 {
-	BoardU32 state;
-	BoardU32 relay_no;
+	BoardU32 state;    /* SLOT_ bits, and the relay's number above them */
 	BoardU64 token[2]; /* the 16 bytes as they are in memory */
 	BoardU32 generation;
 
@@ -154,8 +157,8 @@ typedef struct Board
 {
 	BoardU32 generation; /* counted up by each supervisor before its first fork */
 	BoardU32 supervisor_pid;
-	BoardU64 flush_requested; /* counted up by flush() */
-	BoardU64 sessions_open;   /* over all relays; max_sessions is checked on it */
+	BoardU64 flush_requested;   /* counted up by flush() */
+	BoardU64 sessions_open;     /* over all relays; max_sessions is checked on it */
 	BoardI64 writer_hold_until; /* no writer is started before: a command needs its database */
 	BoardU32 relay_count;
 	BoardU32 slot_count; /* max_sessions, and as many again for those that linger */
@@ -199,7 +202,7 @@ extern void board_release_slot(Board *board, int slot, uint32_t owner_bit);
 /* After a relay's death: gives up all its holds and voids its unused tokens. */
 extern void board_release_relay(Board *board, uint32_t relay_no);
 
-/* At a supervisor's start: voids every slot, begins a new generation. */
+/* At a supervisor's start: voids every token, begins a new generation. */
 extern void board_void_slots(Board *board);
 
 /* Writes a last_error text, cut to size. */

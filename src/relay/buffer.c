@@ -35,38 +35,71 @@ budget_free(Budget *budget, void *memory, size_t size)
 }
 
 /*
- * Makes room for `more` bytes: doubles, so that appending costs a constant a
- * byte, but never asks for more than the budget has.
+ * Gives a buffer a capacity.
+ */
+static bool
+set_capacity(Budget *budget, Buffer *buffer, size_t cap)
+{
+	uint8_t *data = realloc(buffer->data, cap);
+
+	if (!data)
+		return false;
+	budget->used += cap - buffer->cap;
+	buffer->data = data;
+	buffer->cap = cap;
+	return true;
+}
+
+/*
+ * Tells whether the budget has so many bytes left.
+ */
+static bool
+has_left(const Budget *budget, size_t size)
+{
+	return budget->used <= budget->limit && size <= budget->limit - budget->used;
+}
+
+/*
+ * Returns a capacity for so many bytes: doubled, so that appending costs a
+ * constant a byte.
+ */
+static size_t
+next_capacity(const Buffer *buffer, size_t need)
+{
+	size_t cap = buffer->cap ? buffer->cap : 256;
+
+	while (cap < need)
+		cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+	return cap;
+}
+
+/*
+ * Makes room for `more` bytes: generously, or just so many where the budget has
+ * no more.
  */
 bool
 buffer_reserve(Budget *budget, Buffer *buffer, size_t more)
 {
 	size_t need = buffer->len + more;
-	size_t cap = buffer->cap ? buffer->cap : 256;
-	size_t grows;
-	uint8_t *data;
+	size_t cap = next_capacity(buffer, need);
 
 	if (need <= buffer->cap)
-		return true;
+		return need >= more;
 	if (need < more)
 		return false;
-	while (cap < need)
-		cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-	grows = cap - buffer->cap;
-	if (budget->used > budget->limit || grows > budget->limit - budget->used)
-	{
+	if (!has_left(budget, cap - buffer->cap))
 		cap = need;
-		grows = cap - buffer->cap;
-		if (budget->used > budget->limit || grows > budget->limit - budget->used)
-			return false;
-	}
-	data = realloc(buffer->data, cap);
-	if (!data)
-		return false;
-	buffer->data = data;
-	buffer->cap = cap;
-	budget->used += grows;
-	return true;
+	return has_left(budget, cap - buffer->cap) && set_capacity(budget, buffer, cap);
+}
+
+/*
+ * Puts bytes behind those that are there; the room has been made.
+ */
+static void
+put(Buffer *buffer, const void *data, size_t len)
+{
+	memcpy(buffer->data + buffer->len, data, len);
+	buffer->len += len;
 }
 
 /*
@@ -79,8 +112,23 @@ buffer_append(Budget *budget, Buffer *buffer, const void *data, size_t len)
 		return true;
 	if (!buffer_reserve(budget, buffer, len))
 		return false;
-	memcpy(buffer->data + buffer->len, data, len);
-	buffer->len += len;
+	put(buffer, data, len);
+	return true;
+}
+
+/*
+ * Appends bytes that must not be lost, whatever the budget says.
+ */
+bool
+buffer_keep(Budget *budget, Buffer *buffer, const void *data, size_t len)
+{
+	size_t need = buffer->len + len;
+
+	if (len == 0)
+		return true;
+	if (need > buffer->cap && !set_capacity(budget, buffer, next_capacity(buffer, need)))
+		return false;
+	put(buffer, data, len);
 	return true;
 }
 

@@ -30,6 +30,9 @@ typedef struct Buffer
 extern void *budget_alloc(Budget *budget, size_t size);
 extern void budget_free(Budget *budget, void *memory, size_t size);
 
+/* Appends bytes that must not be lost: counted, not refused. False: no memory. */
+extern bool buffer_keep(Budget *budget, Buffer *buffer, const void *data, size_t len);
+
 /* Appends bytes. False: refused, nothing was appended. */
 extern bool buffer_append(Budget *budget, Buffer *buffer, const void *data, size_t len);
 

@@ -205,7 +205,9 @@ connected(Session *session)
 	if (session->end_reason)
 	{
 		session->state = SESSION_CANCELLING;
-		leg_send(session, &session->server, session->packet.data, session->packet.len);
+		if (leg_send(session, &session->server, session->packet.data, session->packet.len) &&
+			session->tracker.first)
+			session->tracker.first->is_complete = true; /* nothing will answer it */
 		session_update(session);
 		return;
 	}

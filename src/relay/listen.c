@@ -11,10 +11,10 @@
 #define ACCEPT_PAUSE_MS 200
 
 /*
- * Starts or stops listening to the listening sockets.
+ * Starts or stops accepting clients; those who come meanwhile wait.
  */
-static void
-set_accepting(Relay *relay, bool accepting)
+void
+listen_set(Relay *relay, bool accepting)
 {
 	for (uint32_t i = 0; i < relay->listener_count; i++)
 	{
@@ -23,7 +23,6 @@ set_accepting(Relay *relay, bool accepting)
 		else
 			event_del(relay->listener_events[i]);
 	}
-	relay->accept_paused = !accepting;
 }
 
 /*
@@ -32,9 +31,11 @@ set_accepting(Relay *relay, bool accepting)
 static void
 on_pause_over(evutil_socket_t fd, short what, void *arg)
 {
+	Relay *relay = arg;
+
 	(void) fd;
 	(void) what;
-	set_accepting(arg, true);
+	listen_set(relay, !relay->is_held);
 }
 
 /*
@@ -47,7 +48,7 @@ pause_accepting(Relay *relay, int error)
 	struct timeval wait = {0, ACCEPT_PAUSE_MS * 1000};
 
 	relay_error(relay, "could not accept a client, will try again: %s", strerror(error));
-	set_accepting(relay, false);
+	listen_set(relay, false);
 	if (!relay->accept_timer)
 		relay->accept_timer = evtimer_new(relay->base, on_pause_over, relay);
 	evtimer_add(relay->accept_timer, &wait);
@@ -116,7 +117,7 @@ on_accept(evutil_socket_t listener, short what, void *arg)
 	Relay *relay = arg;
 
 	(void) what;
-	for (int i = 0; i < RELAY_ACCEPTS_A_TURN && !relay->is_held; i++)
+	for (int i = 0; i < RELAY_ACCEPTS_A_TURN; i++)
 	{
 		struct sockaddr_storage addr;
 		socklen_t len = sizeof(addr);
@@ -164,5 +165,5 @@ listen_take(Relay *relay, const int *fds, uint32_t count)
 			event_new(relay->base, fds[i], EV_READ | EV_PERSIST, on_accept, relay);
 		relay->listener_count++;
 	}
-	set_accepting(relay, !relay->is_held);
+	listen_set(relay, !relay->is_held);
 }

@@ -114,7 +114,6 @@ typedef struct Relay
 	int listeners[RELAY_MAX_LISTENERS];
 	struct event *listener_events[RELAY_MAX_LISTENERS];
 	uint32_t listener_count;
-	bool accept_paused;
 
 	Budget budget;
 	TextPool *texts;
@@ -170,6 +169,7 @@ extern bool config_filtered(const RelayConfig *config, WireSpan database, WireSp
 /* listen.c */
 extern void listen_take(Relay *relay, const int *fds, uint32_t count);
 extern void listen_close(Relay *relay);
+extern void listen_set(Relay *relay, bool accepting);
 
 /* session.c */
 extern Session *session_open(Relay *relay, int fd, const struct sockaddr_storage *addr);
@@ -183,6 +183,7 @@ extern int64_t session_now(const Session *session);
 
 /* startup.c */
 extern void startup_readable(Session *session);
+extern WireSpan startup_parameter(WireSpan pairs, const char *wanted);
 
 /* carrier.c */
 extern void carrier_open(Session *session);

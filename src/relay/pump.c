@@ -55,23 +55,6 @@ leg_close(Session *session, Leg *leg)
 }
 
 /*
- * Keeps bytes that a socket did not take.  They must not be lost, so this
- * memory is counted but not refused.
- */
-static bool
-keep(Session *session, Buffer *buffer, const uint8_t *data, size_t len)
-{
-	Budget *budget = &session->relay->budget;
-	size_t limit = budget->limit;
-	bool kept;
-
-	budget->limit = SIZE_MAX;
-	kept = buffer_append(budget, buffer, data, len);
-	budget->limit = limit;
-	return kept;
-}
-
-/*
  * Sends bytes to a leg, behind what is pending.  False: it is gone.
  */
 bool
@@ -97,7 +80,7 @@ leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len)
 	}
 	if (leg == &session->client)
 		board_add(&session->relay->stats->bytes_to_client, len);
-	return done == len || keep(session, &leg->pending, data + done, len - done);
+	return done == len || buffer_keep(&session->relay->budget, &leg->pending, data + done, len - done);
 }
 
 /*
@@ -182,14 +165,24 @@ client_gone(Session *session)
 static void
 observe(Session *session, Leg *from, const uint8_t *data, size_t len)
 {
-	bool is_client = from == &session->client;
+	Tracker *tracker = &session->tracker;
+	bool was_desynchronised = tracker->desynchronised;
 
 	if (!session->is_tracked)
 		return;
-	if (is_client)
-		tracker_frontend(&session->tracker, data, len, session_now(session));
+	if (from == &session->client)
+		tracker_frontend(tracker, data, len, session_now(session));
 	else
-		tracker_backend(&session->tracker, data, len, session_now(session));
+		tracker_backend(tracker, data, len, session_now(session));
+	if (tracker->desynchronised && !was_desynchronised)
+	{
+		board_add(&session->relay->stats->sessions_desynchronised, 1);
+		relay_log(session->relay, RELAY_LOG,
+				  "session %llu is forwarded, but no longer decoded: its %s sends what is no "
+				  "protocol",
+				  (unsigned long long) session->session_id,
+				  from == &session->client ? "client" : "server");
+	}
 }
 
 /*
@@ -293,7 +286,7 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 		board_add(&relay->stats->bytes_from_client, len);
 		if (session->state == SESSION_AUTHENTICATING)
 		{
-			if (keep(session, &session->input, data, len))
+			if (buffer_keep(&relay->budget, &session->input, data, len))
 				return pass_answers(session);
 			client_gone(session);
 			return false;

@@ -166,23 +166,6 @@ add_client(Tuple *tuple, const Session *session)
 }
 
 /*
- * Finds a parameter of the client's startup packet.
- */
-static WireSpan
-startup_parameter(WireSpan pairs, const char *wanted)
-{
-	WireSpan found = {NULL, 0};
-	WireSpan name;
-	WireSpan value;
-	size_t at = 0;
-
-	while (wire_pair_next(pairs, &at, &name, &value))
-		if (name.len == strlen(wanted) && memcmp(name.data, wanted, name.len) == 0)
-			found = value;
-	return found;
-}
-
-/*
  * Adds what the startup packet says of the client: user, database, application.
  */
 static void

@@ -73,8 +73,8 @@ answer_encryption(Session *session, bool *seen, const char *name)
  * Finds a parameter of the startup packet; the last one of a name counts, as it
  * does for the server.
  */
-static WireSpan
-find_parameter(WireSpan pairs, const char *wanted)
+WireSpan
+startup_parameter(WireSpan pairs, const char *wanted)
 {
 	WireSpan found = {NULL, 0};
 	WireSpan name;
@@ -158,9 +158,9 @@ static bool
 decide_recording(Session *session, WireSpan pairs)
 {
 	Relay *relay = session->relay;
-	WireSpan user = find_parameter(pairs, "user");
-	WireSpan database = find_parameter(pairs, "database");
-	WireSpan application = find_parameter(pairs, "application_name");
+	WireSpan user = startup_parameter(pairs, "user");
+	WireSpan database = startup_parameter(pairs, "database");
+	WireSpan application = startup_parameter(pairs, "application_name");
 	uint32_t dice;
 
 	if (database.len == 0)

@@ -146,6 +146,7 @@ frontend_target(Tracker *tracker, WireMessageId id, uint32_t length)
 			tracker->terminate = tracker_begin(tracker, tracker->front.header_at);
 		if (tracker->terminate)
 			tracker->terminate->has |= HAS_TERMINATE;
+		tracker->terminated_at = tracker->now;
 		return tracker->terminate;
 	}
 	if (id == WIRE_MSG_Sync && length == 4 && !pairing_is_open(tracker))
@@ -334,7 +335,7 @@ void
 tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 {
 	exchange->finished_at = tracker->now;
-	exchange->is_complete = is_complete;
+	exchange->is_complete |= is_complete;
 	if (exchange->exchange_no < 0)
 		exchange->exchange_no = tracker->next_no++;
 	if (tracker->front.target == exchange)
@@ -378,6 +379,7 @@ tracker_end(Tracker *tracker, int64_t now)
 	tracker->async = tracker->terminate = NULL;
 	if (async)
 		tracker_finish(tracker, async, false);
+	tracker->now = tracker->terminated_at;
 	if (terminate)
 		tracker_finish(tracker, terminate, true);
 }

@@ -125,6 +125,7 @@ typedef struct Tracker
 	Exchange *async;
 	Exchange *late;      /* CopyData behind a COPY that failed, or stray */
 	Exchange *terminate;
+	int64_t terminated_at;
 	int64_t next_no;
 	int64_t failed_copy_no; /* exchange that late CopyData belongs to; -1: none */
 	int32_t failed_copy_parts;

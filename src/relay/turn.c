@@ -112,6 +112,7 @@ set_held(Relay *relay, bool held)
 	if (relay->is_held == held)
 		return;
 	relay->is_held = held;
+	listen_set(relay, !held);
 	for (Session *session = relay->sessions; session; session = session->next)
 		session_update(session);
 	relay_log(relay, RELAY_LOG, held ? "the journal is full: clients are held back"

@@ -40,7 +40,7 @@ static void
 note_database(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT && pgwt_my_slot &&
-		atomic_load(&pgwt_my_slot->database_oid) != MyDatabaseId)
+	    atomic_load(&pgwt_my_slot->database_oid) != MyDatabaseId)
 		atomic_store(&pgwt_my_slot->database_oid, MyDatabaseId);
 }
 
@@ -106,10 +106,10 @@ take_slot(const char *text, int count)
 		slot = board_take_slot(pgwt_board, token, (uint32) MyProcPid);
 	if (slot < 0)
 		ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						errmsg("carrier token of pgwire_trace is not valid"),
-						errdetail("Startup parameter \"%s\" is reserved for the relays of "
-								  "pgwire_trace.",
-								  BOARD_TOKEN_PARAMETER)));
+		                errmsg("carrier token of pgwire_trace is not valid"),
+		                errdetail("Startup parameter \"%s\" is reserved for the relays of "
+		                          "pgwire_trace.",
+		                          BOARD_TOKEN_PARAMETER)));
 	pgwt_my_slot = &pgwt_board->slots[slot];
 	atomic_store(&pgwt_my_slot->backend_start, MyStartTimestamp);
 	on_proc_exit(release_slot, Int32GetDatum(slot));

@@ -35,14 +35,14 @@ static Board *
 make_board(void)
 {
 	uint32 slots = (uint32) pgwt_max_sessions * 2;
-	Board *board = mmap(NULL, BOARD_SIZE(slots), PROT_READ | PROT_WRITE,
-						MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	Board *board =
+	    mmap(NULL, BOARD_SIZE(slots), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (board == MAP_FAILED)
 		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY),
-						errmsg("could not map %zu bytes of memory for pgwire_trace: %m",
-							   BOARD_SIZE(slots)),
-						errhint("Reduce \"pgwire_trace.max_sessions\".")));
+		                errmsg("could not map %zu bytes of memory for pgwire_trace: %m",
+		                       BOARD_SIZE(slots)),
+		                errhint("Reduce \"pgwire_trace.max_sessions\".")));
 	board->slot_count = slots;
 	board->relay_count = (uint32) pgwt_relay_processes;
 	return board;
@@ -75,9 +75,9 @@ pgwt_require_preloaded(void)
 	if (pgwt_board)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("pgwire_trace must be loaded via \"shared_preload_libraries\""),
-					errhint("Add pgwire_trace to \"shared_preload_libraries\" in "
-							"postgresql.conf and restart the server.")));
+	                errmsg("pgwire_trace must be loaded via \"shared_preload_libraries\""),
+	                errhint("Add pgwire_trace to \"shared_preload_libraries\" in "
+	                        "postgresql.conf and restart the server.")));
 }
 
 /*
@@ -113,11 +113,11 @@ refuse_installation(void)
 			append_library(&in_file, &in_command, lfirst(cell));
 	append_library(&in_file, &in_command, "pgwire_trace");
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("pgwire_trace must be loaded via \"shared_preload_libraries\""),
-					errdetail("It was not loaded when the server started."),
-					errhint("In file \"%s\" set shared_preload_libraries = '%s', or run ALTER "
-							"SYSTEM SET shared_preload_libraries = %s; then restart the server.",
-							file ? file : "postgresql.conf", in_file.data, in_command.data)));
+	                errmsg("pgwire_trace must be loaded via \"shared_preload_libraries\""),
+	                errdetail("It was not loaded when the server started."),
+	                errhint("In file \"%s\" set shared_preload_libraries = '%s', or run ALTER "
+	                        "SYSTEM SET shared_preload_libraries = %s; then restart the server.",
+	                        file ? file : "postgresql.conf", in_file.data, in_command.data)));
 }
 
 /*
@@ -133,11 +133,11 @@ pgwire_trace_check_installation(PG_FUNCTION_ARGS)
 		refuse_installation();
 	if (here && strcmp(here, pgwt_database) != 0)
 		ereport(WARNING,
-				(errmsg("pgwire_trace records into database \"%s\", not into this one, \"%s\"",
-						pgwt_database, here),
-				 errhint("Run CREATE EXTENSION pgwire_trace in database \"%s\", or run ALTER "
-						 "SYSTEM SET pgwire_trace.database = %s; and SELECT pg_reload_conf();",
-						 pgwt_database, quote_literal_cstr(here))));
+		        (errmsg("pgwire_trace records into database \"%s\", not into this one, \"%s\"",
+		                pgwt_database, here),
+		         errhint("Run CREATE EXTENSION pgwire_trace in database \"%s\", or run ALTER "
+		                 "SYSTEM SET pgwire_trace.database = %s; and SELECT pg_reload_conf();",
+		                 pgwt_database, quote_literal_cstr(here))));
 	PG_RETURN_VOID();
 }
 

@@ -88,8 +88,8 @@ writer_launch(void)
 			BoardWriter *stats = &pgwt_board->writer;
 
 			board_set_error(stats->last_error, &stats->last_error_at, now,
-							"no background worker is free for the writer: raise "
-							"\"max_worker_processes\"");
+			                "no background worker is free for the writer: raise "
+			                "\"max_worker_processes\"");
 			start_at = now + BACKOFF_MAX_US;
 		}
 	}

@@ -8,99 +8,81 @@
  * Until relays let the server judge a client by its real address, nothing but
  * loopback is listened on: the server would take every client for a local one.
  *
- * Host names are resolved by a short-lived child, as that may take long.
+ * An address that cannot be bound is tried again, ever more seldom; it is never
+ * replaced by another one.
  */
 #include "server/supervisor.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/varlena.h"
 
-#define RETRY_US INT64CONST(1000000)
+#define RETRY_FIRST_US INT64CONST(250000)
+#define RETRY_MAX_US INT64CONST(5000000)
 #define BACKLOG 1024
 
-typedef struct Address
-{
-	struct sockaddr_storage addr;
-	socklen_t len;
-	bool is_optional; /* ::1 of localhost: hosts without IPv6 are no error */
-} Address;
+#define NOT_LOOPBACK                                                                         \
+	"would let the server take every client of the side port for a local one; pgwire_trace " \
+	"listens on loopback addresses only"
 
 typedef struct Listener
 {
-	Address address;
-	int fd;
+	RelayAddress address;
+	bool is_optional; /* ::1 of localhost: a host without IPv6 is no error */
+	int fd;           /* -1: not bound */
 } Listener;
 
-/* What the resolver sends back. */
-typedef struct Resolved
+/* Addresses while they are being gathered. */
+typedef struct Wanted
 {
-	int error;
+	Listener entries[RELAY_MAX_LISTENERS];
 	int count;
-	Address addresses[8];
-} Resolved;
+} Wanted;
 
 static Listener listeners[RELAY_MAX_LISTENERS];
 static int listener_count;
 static int64 retry_at;
-
-static char resolving[256]; /* the name that the resolver works on */
-static int resolver_fd = -1;
-static pid_t resolver_pid;
-static char resolved_name[256]; /* ... and the one whose answer is below */
-static Resolved resolved;
+static int64 retry_after = RETRY_FIRST_US;
 
 /*
  * Returns an address as text with its port.
  */
 static const char *
-address_text(const Address *address)
+address_text(const RelayAddress *address)
 {
-	static char text[INET6_ADDRSTRLEN + 16];
 	char host[INET6_ADDRSTRLEN];
 	const struct sockaddr_in *in = (const struct sockaddr_in *) &address->addr;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->addr;
 
 	if (address->addr.ss_family == AF_INET)
-	{
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		snprintf(text, sizeof(text), "%s:%d", host, ntohs(in->sin_port));
-	}
-	else
-	{
-		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		snprintf(text, sizeof(text), "[%s]:%d", host, ntohs(in6->sin6_port));
-	}
-	return text;
+		return psprintf("%s:%d", inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)),
+		                ntohs(in->sin_port));
+	return psprintf("[%s]:%d", inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)),
+	                ntohs(in6->sin6_port));
 }
 
 /*
  * Tells whether an address is a loopback one.
  */
 static bool
-is_loopback(const Address *address)
+is_loopback(const RelayAddress *address)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *) &address->addr;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->addr;
 
 	if (address->addr.ss_family == AF_INET)
-		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
 /*
  * Reads a numeric address.  False: it is none.
  */
-static bool
-parse_address(const char *text, Address *address)
+bool
+address_parse(const char *text, int port, RelayAddress *address)
 {
 	struct sockaddr_in *in = (struct sockaddr_in *) &address->addr;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) &address->addr;
@@ -109,14 +91,14 @@ parse_address(const char *text, Address *address)
 	if (inet_pton(AF_INET, text, &in->sin_addr) == 1)
 	{
 		in->sin_family = AF_INET;
-		in->sin_port = htons((uint16) pgwt_port);
+		in->sin_port = htons((uint16) port);
 		address->len = sizeof(*in);
 		return true;
 	}
 	if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1)
 	{
 		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16) pgwt_port);
+		in6->sin6_port = htons((uint16) port);
 		address->len = sizeof(*in6);
 		return true;
 	}
@@ -124,134 +106,118 @@ parse_address(const char *text, Address *address)
 }
 
 /*
- * Resolves a name; runs in a child that has left the server.
+ * Finds a listener among those there are.  -1: none.
+ */
+static int
+find_listener(const Listener *list, int count, const RelayAddress *address)
+{
+	for (int i = 0; i < count; i++)
+		if (list[i].address.len == address->len &&
+		    memcmp(&list[i].address.addr, &address->addr, address->len) == 0)
+			return i;
+	return -1;
+}
+
+/*
+ * Adds an address to what is wanted, if it may be listened on.
  */
 static void
-resolver_main(int fd, int arg)
-{
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-	Resolved answer = {0};
-
-	(void) arg;
-	answer.error = getaddrinfo(resolving, NULL, &hints, &found);
-	for (struct addrinfo *one = found; one && answer.count < 8; one = one->ai_next)
-	{
-		Address *address = &answer.addresses[answer.count++];
-
-		memcpy(&address->addr, one->ai_addr, one->ai_addrlen);
-		address->len = one->ai_addrlen;
-	}
-	if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
-		_exit(1);
-	_exit(0);
-}
-
-/*
- * Adds the addresses of a name that must be resolved, if they are known; else
- * sees to it that they will be.
- */
-static int
-add_name(const char *name, Address *addresses, int count)
-{
-	if (strcmp(name, resolved_name) == 0)
-	{
-		if (resolved.error)
-			supervisor_error(psprintf("could not resolve host name \"%s\" in "
-									  "\"pgwire_trace.listen_addresses\": %s",
-									  name, gai_strerror(resolved.error)));
-		for (int i = 0; i < resolved.count && count < RELAY_MAX_LISTENERS; i++)
-		{
-			addresses[count] = resolved.addresses[i];
-			/* the port stands in the same place for both families */
-			((struct sockaddr_in *) &addresses[count++].addr)->sin_port =
-				htons((uint16) pgwt_port);
-		}
-		return count;
-	}
-	if (resolver_fd < 0)
-	{
-		strlcpy(resolving, name, sizeof(resolving));
-		resolver_pid = spawn_detached(resolver_main, 0, &resolver_fd);
-	}
-	return count;
-}
-
-/*
- * Adds an address, if it may be listened on.
- */
-static int
-add_address(const Address *address, Address *addresses, int count)
+add_address(Wanted *wanted, const RelayAddress *address, bool is_optional)
 {
 	if (!is_loopback(address))
-	{
-		supervisor_error(psprintf("will not listen on %s: pgwire_trace listens on loopback "
-								  "addresses only, since the server would take every client of "
-								  "the side port for a local one",
-								  address_text(address)));
-		return count;
-	}
-	if (count < RELAY_MAX_LISTENERS)
-		addresses[count++] = *address;
-	return count;
+		supervisor_error(
+		    psprintf("will not listen on %s: that " NOT_LOOPBACK, address_text(address)));
+	else if (wanted->count < RELAY_MAX_LISTENERS &&
+	         find_listener(wanted->entries, wanted->count, address) < 0)
+		wanted->entries[wanted->count++] = (Listener){*address, is_optional, -1};
 }
 
 /*
- * Returns the addresses that the settings ask for.
+ * Adds an address given as numbers.
  */
-static int
-wanted_addresses(Address *addresses)
+static void
+add_numeric(Wanted *wanted, const char *text, bool is_optional)
 {
-	List *names = NIL;
-	ListCell *cell;
-	Address address;
-	int count = 0;
+	RelayAddress address;
 
-	if (pgwt_port == 0)
-		return 0;
-	if (!SplitGUCList(pstrdup(pgwt_listen_addresses), ',', &names))
-	{
-		supervisor_error("invalid list syntax in \"pgwire_trace.listen_addresses\"");
-		return 0;
-	}
-	foreach (cell, names)
-	{
-		const char *name = lfirst(cell);
-
-		if (strcmp(name, "localhost") == 0)
-		{
-			if (parse_address("127.0.0.1", &address))
-				count = add_address(&address, addresses, count);
-			if (parse_address("::1", &address))
-			{
-				address.is_optional = true;
-				count = add_address(&address, addresses, count);
-			}
-		}
-		else if (strcmp(name, "*") == 0)
-		{
-			if (parse_address("0.0.0.0", &address))
-				count = add_address(&address, addresses, count);
-		}
-		else if (parse_address(name, &address))
-			count = add_address(&address, addresses, count);
-		else
-		{
-			Address found[RELAY_MAX_LISTENERS];
-			int n = add_name(name, found, 0);
-
-			for (int i = 0; i < n; i++)
-				count = add_address(&found[i], addresses, count);
-		}
-	}
-	return count;
+	if (address_parse(text, pgwt_port, &address))
+		add_address(wanted, &address, is_optional);
 }
 
 /*
- * Binds an address.  -1 with errno.
+ * Adds the loopback addresses, whatever the resolver thinks of "localhost".
+ */
+static void
+add_localhost(Wanted *wanted)
+{
+	add_numeric(wanted, "127.0.0.1", false);
+	add_numeric(wanted, "::1", true);
+}
+
+/*
+ * Adds the addresses of a host name, those that are known by now.
+ */
+static void
+add_name(Wanted *wanted, const char *name)
+{
+	RelayAddress found[RESOLVE_MAX];
+	int count = resolve_name(name, found);
+
+	for (int i = 0; i < count; i++)
+	{
+		/* the port stands in the same place for both families */
+		((struct sockaddr_in *) &found[i].addr)->sin_port = htons((uint16) pgwt_port);
+		add_address(wanted, &found[i], false);
+	}
+}
+
+/*
+ * Adds an item of listen_addresses.  Of all addresses, the loopback ones are left.
+ */
+static void
+add_item(Wanted *wanted, const char *item)
+{
+	RelayAddress address;
+	bool is_any = strcmp(item, "*") == 0;
+
+	if (is_any || strcmp(item, "0.0.0.0") == 0 || strcmp(item, "::") == 0)
+	{
+		supervisor_error(psprintf("will not listen on \"%s\": that " NOT_LOOPBACK, item));
+		if (is_any)
+			add_localhost(wanted);
+		else
+			add_numeric(wanted, item[0] == ':' ? "::1" : "127.0.0.1", false);
+	}
+	else if (strcmp(item, "localhost") == 0)
+		add_localhost(wanted);
+	else if (address_parse(item, pgwt_port, &address))
+		add_address(wanted, &address, false);
+	else
+		add_name(wanted, item);
+}
+
+/*
+ * Gathers the addresses that the settings ask for.
+ */
+static void
+gather(Wanted *wanted)
+{
+	List *items = NIL;
+	ListCell *cell;
+
+	wanted->count = 0;
+	/* the check of the setting has seen to its syntax */
+	if (pgwt_port == 0 || !SplitGUCList(pstrdup(pgwt_listen_addresses), ',', &items))
+		return;
+	foreach (cell, items)
+		add_item(wanted, lfirst(cell));
+}
+
+/*
+ * Binds an address and listens on it.  -1 with errno.
  */
 static int
-bind_address(const Address *address)
+bind_address(const RelayAddress *address)
 {
 	int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
@@ -263,7 +229,7 @@ bind_address(const Address *address)
 	if (address->addr.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *) &address->addr, address->len) == 0 &&
-		listen(fd, BACKLOG) == 0)
+	    listen(fd, BACKLOG) == 0)
 		return fd;
 	error = errno;
 	close(fd);
@@ -272,69 +238,87 @@ bind_address(const Address *address)
 }
 
 /*
- * Finds a listener among those there are.  -1: none.
+ * Tries to bind a listener.  True: it is bound, or need not be.
  */
-static int
-find_listener(const Listener *list, int count, const Address *address)
+static bool
+open_listener(Listener *listener, bool is_reload)
 {
-	for (int i = 0; i < count; i++)
-		if (list[i].address.len == address->len &&
-			memcmp(&list[i].address.addr, &address->addr, address->len) == 0)
-			return i;
-	return -1;
+	const char *text = address_text(&listener->address);
+
+	listener->fd = bind_address(&listener->address);
+	if (listener->fd >= 0)
+	{
+		ereport(LOG, (errmsg("pgwire_trace listens on %s", text)));
+		return true;
+	}
+	if (listener->is_optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT))
+	{
+		if (is_reload)
+			ereport(LOG, (errmsg("pgwire_trace does not listen on %s: %m", text)));
+		return true;
+	}
+	supervisor_error(psprintf("could not listen on %s: %s%s", text, strerror(errno),
+	                          errno == EADDRINUSE ? " (is another server using the port? it is "
+	                                                "tried again)"
+	                                              : ""));
+	return false;
+}
+
+/*
+ * Takes over from the listeners of before what is still wanted and closes the
+ * others.  True: something was closed.
+ */
+static bool
+carry_over(Wanted *wanted)
+{
+	bool closed = false;
+
+	for (int i = 0; i < listener_count; i++)
+	{
+		int same = find_listener(wanted->entries, wanted->count, &listeners[i].address);
+
+		if (same >= 0)
+			wanted->entries[same].fd = listeners[i].fd;
+		else if (listeners[i].fd >= 0)
+		{
+			close(listeners[i].fd);
+			closed = true;
+		}
+	}
+	return closed;
 }
 
 /*
  * Brings the listening sockets in line with the settings.
  */
 bool
-listeners_update(void)
+listeners_update(bool is_reload)
 {
-	Address wanted[RELAY_MAX_LISTENERS];
-	Listener before[RELAY_MAX_LISTENERS];
-	int before_count = listener_count;
-	int count = wanted_addresses(wanted);
-	bool changed = false;
+	Wanted wanted;
+	bool is_done = true;
+	bool changed;
 
-	memcpy(before, listeners, sizeof(before));
-	listener_count = 0;
-	retry_at = 0;
-	for (int i = 0; i < count; i++)
+	gather(&wanted);
+	changed = carry_over(&wanted);
+	for (int i = 0; i < wanted.count; i++)
 	{
-		int old = find_listener(before, before_count, &wanted[i]);
-		int fd = old >= 0 ? before[old].fd : -1;
+		Listener *listener = &wanted.entries[i];
 
-		if (find_listener(listeners, listener_count, &wanted[i]) >= 0)
+		if (listener->fd >= 0)
 			continue;
-		if (old >= 0)
-			before[old].fd = -1;
-		else
-		{
-			fd = bind_address(&wanted[i]);
-			if (fd >= 0)
-			{
-				changed = true;
-				ereport(LOG, (errmsg("pgwire_trace listens on %s", address_text(&wanted[i]))));
-			}
-			else if (!wanted[i].is_optional || errno == EADDRINUSE)
-			{
-				supervisor_error(psprintf("could not listen on %s: %s", address_text(&wanted[i]),
-										  strerror(errno)));
-				retry_at = pgwt_now() + RETRY_US;
-			}
-		}
-		if (fd >= 0)
-			listeners[listener_count++] = (Listener){wanted[i], fd};
+		is_done = open_listener(listener, is_reload) && is_done;
+		changed = changed || listener->fd >= 0;
 	}
-	for (int i = 0; i < before_count; i++)
-		if (before[i].fd >= 0)
-		{
-			close(before[i].fd);
-			changed = true;
-		}
+	memcpy(listeners, wanted.entries, sizeof(listeners));
+	listener_count = wanted.count;
+	retry_after = is_reload ? RETRY_FIRST_US : Min(retry_after * 2, RETRY_MAX_US);
+	retry_at = is_done ? 0 : pgwt_now() + retry_after;
 	return changed;
 }
 
+/*
+ * Returns when listeners_update should be called again without news; 0: no need.
+ */
 int64
 listeners_retry_at(void)
 {
@@ -347,9 +331,12 @@ listeners_retry_at(void)
 int
 listeners_fds(int fds[RELAY_MAX_LISTENERS])
 {
+	int count = 0;
+
 	for (int i = 0; i < listener_count; i++)
-		fds[i] = listeners[i].fd;
-	return listener_count;
+		if (listeners[i].fd >= 0)
+			fds[count++] = listeners[i].fd;
+	return count;
 }
 
 /*
@@ -359,43 +346,7 @@ void
 listeners_close(void)
 {
 	for (int i = 0; i < listener_count; i++)
-		close(listeners[i].fd);
+		if (listeners[i].fd >= 0)
+			close(listeners[i].fd);
 	listener_count = 0;
-}
-
-int
-listeners_resolver_fd(void)
-{
-	return resolver_fd;
-}
-
-/*
- * Takes the resolver's answer.
- */
-void
-listeners_resolver_readable(void)
-{
-	Resolved answer;
-	ssize_t n = recv(resolver_fd, &answer, sizeof(answer), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-		return;
-	if (n != (ssize_t) sizeof(answer))
-	{
-		memset(&answer, 0, sizeof(answer));
-		answer.error = EAI_FAIL;
-	}
-	resolved = answer;
-	strlcpy(resolved_name, resolving, sizeof(resolved_name));
-	close(resolver_fd);
-	resolver_fd = -1;
-}
-
-/*
- * Takes notice of the resolver's end.  False: it was another child.
- */
-bool
-listeners_reap(pid_t pid)
-{
-	return pid == resolver_pid;
 }

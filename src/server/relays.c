@@ -4,19 +4,12 @@
  */
 #include "server/supervisor.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libpq/libpq.h"
 #include "miscadmin.h"
-#include "postmaster/postmaster.h"
-#include "utils/builtins.h"
-#include "utils/varlena.h"
 
 #define BACKOFF_FIRST_US INT64CONST(100000)
 #define BACKOFF_MAX_US INT64CONST(10000000)
@@ -31,104 +24,13 @@ typedef struct RelayChild
 	int fd;
 	int64 started_at;
 	int64 start_at; /* not before */
-	int64 backoff;	/* before the next start, if it dies soon */
+	int64 backoff;  /* before the next start, if it dies soon */
 	int64 checked_at;
 	int64 silent_since; /* 0: its heart beats */
+	bool is_behind;     /* settings wait to be sent */
 } RelayChild;
 
 static RelayChild children[BOARD_MAX_RELAYS];
-
-/*
- * Notes an error in the log and in stat_relay.
- */
-void
-supervisor_error(const char *message)
-{
-	BoardRelay *stats = &pgwt_board->relays[0];
-
-	/* the same again is no news: it is being tried again and again */
-	if (strncmp(stats->last_error, message, BOARD_TEXT - 1) != 0)
-		ereport(LOG, (errmsg("pgwire_trace: %s", message)));
-	board_set_error(stats->last_error, &stats->last_error_at, pgwt_now(), message);
-}
-
-/*
- * Adds a TCP address of the server's.
- */
-static void
-add_upstream(RelayConfig *config, const char *host)
-{
-	RelayAddress *address = &config->upstreams[config->upstream_count];
-	struct sockaddr_in *in = (struct sockaddr_in *) &address->addr;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) &address->addr;
-
-	if (config->upstream_count == RELAY_MAX_UPSTREAMS)
-		return;
-	memset(address, 0, sizeof(*address));
-	if (inet_pton(AF_INET, host, &in->sin_addr) == 1)
-	{
-		in->sin_family = AF_INET;
-		in->sin_port = htons((uint16) PostPortNumber);
-		address->len = sizeof(*in);
-	}
-	else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1)
-	{
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16) PostPortNumber);
-		address->len = sizeof(*in6);
-	}
-	else
-		return;
-	config->upstream_count++;
-}
-
-/*
- * Lists where the server listens by TCP: 127.0.0.1, ::1, then the first of its
- * own addresses that is numeric.
- */
-static void
-fill_tcp_upstreams(RelayConfig *config)
-{
-	List *names = NIL;
-	ListCell *cell;
-
-	if (ListenAddresses[0] == '\0')
-	{
-		supervisor_error("the server listens on no TCP address: set \"listen_addresses\", or "
-						 "\"pgwire_trace.upstream\" to \"unix\"");
-		return;
-	}
-	add_upstream(config, "127.0.0.1");
-	add_upstream(config, "::1");
-	if (!SplitGUCList(pstrdup(ListenAddresses), ',', &names))
-		return;
-	foreach (cell, names)
-		add_upstream(config, lfirst(cell));
-}
-
-/*
- * Names the server's first Unix socket.
- */
-static void
-fill_unix_upstream(RelayConfig *config)
-{
-	List *names = NIL;
-	RelayAddress *address = &config->upstreams[0];
-	struct sockaddr_un *un = (struct sockaddr_un *) &address->addr;
-
-	if (!SplitDirectoriesString(pstrdup(Unix_socket_directories), ',', &names) || names == NIL)
-	{
-		supervisor_error("the server has no Unix socket: set \"unix_socket_directories\", or "
-						 "\"pgwire_trace.upstream\" to \"tcp\"");
-		return;
-	}
-	memset(address, 0, sizeof(*address));
-	un->sun_family = AF_UNIX;
-	snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%d", (char *) linitial(names),
-			 PostPortNumber);
-	address->len = sizeof(*un);
-	config->upstream_count = 1;
-}
 
 /*
  * Sends a relay its settings, with the listening sockets attached.
@@ -150,10 +52,7 @@ configure(RelayChild *child)
 	memset(&config, 0, sizeof(config));
 	settings_fill(&config);
 	config.listener_count = (uint32) count;
-	if (pgwt_upstream == UPSTREAM_UNIX)
-		fill_unix_upstream(&config);
-	else
-		fill_tcp_upstreams(&config);
+	upstream_fill(&config);
 	if (count > 0)
 	{
 		memset(&control, 0, sizeof(control));
@@ -164,8 +63,8 @@ configure(RelayChild *child)
 		control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
 		memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
 	}
-	if (sendmsg(child->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		ereport(LOG, (errmsg("pgwire_trace: could not send settings to a relay: %m")));
+	/* a relay that does not read is tried again with the next check of its heart */
+	child->is_behind = sendmsg(child->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0;
 }
 
 /*
@@ -252,6 +151,8 @@ relays_check(void)
 		bool was_away = now - child->checked_at > SILENT_US / 2;
 
 		child->checked_at = now;
+		if (child->pid != 0 && child->is_behind)
+			configure(child);
 		if (child->pid == 0 || was_away || now - beat < SILENT_US / 2)
 			child->silent_since = 0;
 		else if (child->silent_since == 0)
@@ -259,8 +160,8 @@ relays_check(void)
 		else if (now - child->silent_since > SILENT_US / 2)
 		{
 			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) did not answer for %d seconds, "
-								 "ending it",
-								 i, (int) child->pid, (int) ((now - beat) / 1000000))));
+			                     "ending it",
+			                     i, (int) child->pid, (int) ((now - beat) / 1000000))));
 			kill(child->pid, SIGKILL);
 			child->silent_since = 0;
 		}
@@ -275,9 +176,9 @@ count_losses(int relay_no)
 {
 	BoardRelay *stats = &pgwt_board->relays[relay_no];
 	uint64 accounted = board_get(&stats->exchanges_journalled) +
-					   board_get(&stats->exchanges_dropped_journal_full) +
-					   board_get(&stats->exchanges_dropped_disk_full) +
-					   board_get(&stats->exchanges_lost_in_crash);
+	                   board_get(&stats->exchanges_dropped_journal_full) +
+	                   board_get(&stats->exchanges_dropped_disk_full) +
+	                   board_get(&stats->exchanges_lost_in_crash);
 	uint64 finished = board_get(&stats->exchanges_finished);
 
 	if (finished > accounted)
@@ -327,16 +228,15 @@ relays_reap(pid_t pid, int status)
 		if (now - child->started_at > HEALTHY_US)
 			child->backoff = 0;
 		child->start_at = now + child->backoff;
-		child->backoff = child->backoff == 0
-							 ? BACKOFF_FIRST_US
-							 : Min(child->backoff * 2, BACKOFF_MAX_US);
+		child->backoff =
+		    child->backoff == 0 ? BACKOFF_FIRST_US : Min(child->backoff * 2, BACKOFF_MAX_US);
 		if (WIFSIGNALED(status))
 			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) was terminated by signal %d", i,
-								 (int) pid, WTERMSIG(status)),
-						  errdetail("Its sessions are cut; it is started again.")));
+			                     (int) pid, WTERMSIG(status)),
+			              errdetail("Its sessions are cut; it is started again.")));
 		else
 			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) exited with exit code %d", i,
-								 (int) pid, WEXITSTATUS(status))));
+			                     (int) pid, WEXITSTATUS(status))));
 		return true;
 	}
 	return false;
@@ -363,7 +263,7 @@ log_note(int relay_no, RelayNote *note)
 	if (detail)
 		*detail++ = '\0';
 	ereport(level, (errmsg("pgwire_trace: relay %d: %s", relay_no, note->text),
-					detail ? errdetail("%s", detail) : 0));
+	                detail ? errdetail("%s", detail) : 0));
 }
 
 /*

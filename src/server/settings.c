@@ -41,16 +41,16 @@ static char *journal_directory;
 static char *filters[RELAY_FILTERS];
 
 static const struct config_enum_entry upstream_options[] = {
-	{"tcp", UPSTREAM_TCP, false}, {"unix", UPSTREAM_UNIX, false}, {NULL, 0, false}};
+    {"tcp", UPSTREAM_TCP, false}, {"unix", UPSTREAM_UNIX, false}, {NULL, 0, false}};
 
 static const struct config_enum_entry capture_options[] = {
-	{"all", RELAY_CAPTURE_ALL, false},
-	{"metadata", RELAY_CAPTURE_METADATA, false},
-	{"off", RELAY_CAPTURE_OFF, false},
-	{NULL, 0, false}};
+    {"all", RELAY_CAPTURE_ALL, false},
+    {"metadata", RELAY_CAPTURE_METADATA, false},
+    {"off", RELAY_CAPTURE_OFF, false},
+    {NULL, 0, false}};
 
 static const struct config_enum_entry journal_full_options[] = {
-	{"drop", RELAY_JOURNAL_DROP, false}, {"wait", RELAY_JOURNAL_WAIT, false}, {NULL, 0, false}};
+    {"drop", RELAY_JOURNAL_DROP, false}, {"wait", RELAY_JOURNAL_WAIT, false}, {NULL, 0, false}};
 
 /*
  * Checks the addresses to listen on: a list of names or numbers.  What they mean
@@ -97,7 +97,7 @@ check_filter(char **value, void **extra, GucSource source)
 	if (strlen(list) >= RELAY_FILTER_SIZE)
 	{
 		GUC_check_errdetail("The list has %zu bytes; at most %d are allowed.", strlen(list),
-							RELAY_FILTER_SIZE - 1);
+		                    RELAY_FILTER_SIZE - 1);
 		return false;
 	}
 	for (const char *star = strchr(list, '*'); star; star = strchr(star + 1, '*'))
@@ -127,7 +127,7 @@ check_journal_directory(char **value, void **extra, GucSource source)
 	if (strlen(*value) >= RELAY_PATH_SIZE - 64)
 	{
 		GUC_check_errdetail("The path has %zu bytes; at most %d are allowed.", strlen(*value),
-							RELAY_PATH_SIZE - 65);
+		                    RELAY_PATH_SIZE - 65);
 		return false;
 	}
 	return true;
@@ -138,10 +138,10 @@ check_journal_directory(char **value, void **extra, GucSource source)
  */
 static void
 define_string(const char *name, const char *help, char **variable, const char *value,
-			  GucContext context, int flags, GucStringCheckHook check)
+              GucContext context, int flags, GucStringCheckHook check)
 {
 	DefineCustomStringVariable(psprintf(PREFIX "%s", name), help, NULL, variable, value, context,
-							   flags, check, NULL, NULL);
+	                           flags, check, NULL, NULL);
 }
 
 /*
@@ -149,10 +149,10 @@ define_string(const char *name, const char *help, char **variable, const char *v
  */
 static void
 define_int(const char *name, const char *help, int *variable, int value, int low, int high,
-		   GucContext context, int flags)
+           GucContext context, int flags)
 {
 	DefineCustomIntVariable(psprintf(PREFIX "%s", name), help, NULL, variable, value, low, high,
-							context, flags, NULL, NULL, NULL);
+	                        context, flags, NULL, NULL, NULL);
 }
 
 /*
@@ -160,10 +160,10 @@ define_int(const char *name, const char *help, int *variable, int value, int low
  */
 static void
 define_enum(const char *name, const char *help, int *variable, int value,
-			const struct config_enum_entry *options)
+            const struct config_enum_entry *options)
 {
 	DefineCustomEnumVariable(psprintf(PREFIX "%s", name), help, NULL, variable, value, options,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	                         PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 /*
@@ -173,18 +173,18 @@ static void
 define_network(void)
 {
 	define_string("listen_addresses", "Host names or addresses that the side port listens on.",
-				  &pgwt_listen_addresses, "localhost", PGC_SIGHUP, GUC_LIST_INPUT,
-				  check_listen_addresses);
+	              &pgwt_listen_addresses, "localhost", PGC_SIGHUP, GUC_LIST_INPUT,
+	              check_listen_addresses);
 	define_int("port", "TCP port of the side port; 0 for none.", &pgwt_port, 15432, 0, 65535,
-			   PGC_SIGHUP, 0);
+	           PGC_SIGHUP, 0);
 	define_int("relay_processes", "Number of relay processes.", &pgwt_relay_processes, 1, 1,
-			   BOARD_MAX_RELAYS, PGC_POSTMASTER, 0);
+	           BOARD_MAX_RELAYS, PGC_POSTMASTER, 0);
 	define_int("max_sessions", "Most sessions at a time, over all relays.", &pgwt_max_sessions,
-			   1000, 1, 10000, PGC_POSTMASTER, 0);
+	           1000, 1, 10000, PGC_POSTMASTER, 0);
 	define_int("max_unauthenticated", "Most clients at a time that are not authenticated yet.",
-			   &pgwt_max_unauthenticated, 100, 1, 10000, PGC_SIGHUP, 0);
+	           &pgwt_max_unauthenticated, 100, 1, 10000, PGC_SIGHUP, 0);
 	define_enum("upstream", "How relays connect to the server: tcp or unix.", &pgwt_upstream,
-				UPSTREAM_TCP, upstream_options);
+	            UPSTREAM_TCP, upstream_options);
 }
 
 /*
@@ -194,24 +194,24 @@ static void
 define_capture(void)
 {
 	static const char *const names[RELAY_FILTERS] = {
-		"include_databases", "exclude_databases",	 "include_users",
-		"exclude_users",	 "include_applications", "exclude_applications"};
+	    "include_databases", "exclude_databases",    "include_users",
+	    "exclude_users",     "include_applications", "exclude_applications"};
 
 	define_enum("capture", "What is recorded: all, metadata (no bytes, no values) or off.",
-				&capture, RELAY_CAPTURE_ALL, capture_options);
+	            &capture, RELAY_CAPTURE_ALL, capture_options);
 	define_int("request_limit", "Bytes kept of an exchange's request; -1 for 256 MB.",
-			   &request_limit, 1024 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
+	           &request_limit, 1024 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
 	define_int("response_limit", "Bytes kept of an exchange's response; -1 for 256 MB.",
-			   &response_limit, 64 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
-	define_int("capture_memory", "Memory of a relay for what is being recorded.",
-			   &capture_memory, 256 * 1024, 1024, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB);
+	           &response_limit, 64 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("capture_memory", "Memory of a relay for what is being recorded.", &capture_memory,
+	           256 * 1024, 1024, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB);
 	DefineCustomRealVariable(PREFIX "sample_rate", "Fraction of sessions that is recorded.", NULL,
-							 &sample_rate, 1.0, 0.0, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	                         &sample_rate, 1.0, 0.0, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("min_duration", "Exchanges shorter than this are counted, not stored.",
-			   &min_duration, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	           &min_duration, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
 	for (int i = 0; i < RELAY_FILTERS; i++)
 		define_string(names[i], "Comma list that filters sessions; * is allowed at the end.",
-					  &filters[i], "", PGC_SIGHUP, GUC_LIST_INPUT, check_filter);
+		              &filters[i], "", PGC_SIGHUP, GUC_LIST_INPUT, check_filter);
 }
 
 /*
@@ -221,20 +221,20 @@ static void
 define_storage(void)
 {
 	define_string("database", "Database that the record lives in.", &pgwt_database, "postgres",
-				  PGC_SIGHUP, 0, check_database);
+	              PGC_SIGHUP, 0, check_database);
 	define_int("journal_limit", "Most space that the journal takes.", &journal_limit, 1024, 64,
-			   INT_MAX, PGC_SIGHUP, GUC_UNIT_MB);
+	           INT_MAX, PGC_SIGHUP, GUC_UNIT_MB);
 	define_enum("journal_full", "What happens when the journal is full: drop or wait.",
-				&journal_full, RELAY_JOURNAL_DROP, journal_full_options);
+	            &journal_full, RELAY_JOURNAL_DROP, journal_full_options);
 	define_string("journal_directory", "Directory of the journal; empty for the default.",
-				  &journal_directory, "", PGC_POSTMASTER, 0, check_journal_directory);
+	              &journal_directory, "", PGC_POSTMASTER, 0, check_journal_directory);
 	define_int("flush_interval", "Time between a relay's news and the writer's work.",
-			   &pgwt_flush_interval, 200, 10, 10000, PGC_SIGHUP, GUC_UNIT_MS);
+	           &pgwt_flush_interval, 200, 10, 10000, PGC_SIGHUP, GUC_UNIT_MS);
 	DefineCustomBoolVariable(PREFIX "synchronous_commit",
-							 "Whether the writer waits for its commits to be flushed.", NULL,
-							 &pgwt_synchronous_commit, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	                         "Whether the writer waits for its commits to be flushed.", NULL,
+	                         &pgwt_synchronous_commit, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("node_id", "Number of this server among those whose records are merged.",
-			   &pgwt_node_id, 0, 0, 32767, PGC_POSTMASTER, 0);
+	           &pgwt_node_id, 0, 0, 32767, PGC_POSTMASTER, 0);
 }
 
 /*
@@ -285,7 +285,7 @@ settings_fill(RelayConfig *config)
 	config->flush_interval_ms = (uint32) pgwt_flush_interval;
 	config->node_id = (uint32) pgwt_node_id;
 	strlcpy(config->journal_directory, pgwt_journal_directory_resolved(),
-			sizeof(config->journal_directory));
+	        sizeof(config->journal_directory));
 	for (int i = 0; i < RELAY_FILTERS; i++)
 		strlcpy(config->filters[i], filters[i], RELAY_FILTER_SIZE);
 }

@@ -14,6 +14,7 @@
 
 #include "journal/journal.h"
 
+#include "common/hashfn.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -21,12 +22,17 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#define CHECK_MS 1000		  /* heartbeats */
+#define CHECK_MS 1000 /* heartbeats */
 #define SLOTS_US INT64CONST(10000000)
+#define LOGGED_ERRORS 16
+
+static uint32 logged_errors[LOGGED_ERRORS]; /* hashes; 0: none */
+static int logged_count;
 
 /*
  * Signal handler: a child has ended.
@@ -61,7 +67,38 @@ supervisor_register(void)
 }
 
 /*
- * Buries children that have ended.
+ * Tells whether an error was logged already since the settings were read.  Only
+ * hashes are kept; with more different errors than that the oldest are logged
+ * again.
+ */
+static bool
+is_old_news(const char *message)
+{
+	uint32 hash = Max(1, string_hash(message, BOARD_TEXT));
+
+	for (int i = 0; i < LOGGED_ERRORS; i++)
+		if (logged_errors[i] == hash)
+			return true;
+	logged_errors[logged_count++ % LOGGED_ERRORS] = hash;
+	return false;
+}
+
+/*
+ * Notes an error in stat_relay, and in the log unless it is there already: most
+ * are tried again and again.
+ */
+void
+supervisor_error(const char *message)
+{
+	BoardRelay *stats = &pgwt_board->relays[0];
+
+	if (!is_old_news(message))
+		ereport(LOG, (errmsg("pgwire_trace: %s", message)));
+	board_set_error(stats->last_error, &stats->last_error_at, pgwt_now(), message);
+}
+
+/*
+ * Buries children that have ended.  Those of resolve.c have said all by then.
  */
 static void
 reap_children(void)
@@ -70,8 +107,7 @@ reap_children(void)
 	int status;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!relays_reap(pid, status))
-			listeners_reap(pid);
+		(void) relays_reap(pid, status);
 }
 
 /*
@@ -85,8 +121,7 @@ sweep_slots(void)
 		BoardSlot *slot = &pgwt_board->slots[i];
 		pid_t pid = (pid_t) atomic_load(&slot->backend_pid);
 
-		if ((atomic_load(&slot->state) & SLOT_BACKEND) && pid != 0 && kill(pid, 0) != 0 &&
-			errno == ESRCH)
+		if ((atomic_load(&slot->state) & SLOT_BACKEND) && pid != 0 && !BackendPidGetProc(pid))
 			board_release_slot(pgwt_board, (int) i, SLOT_BACKEND);
 	}
 }
@@ -104,15 +139,14 @@ make_wait_set(void)
 	for (int i = 0; i < pgwt_relay_processes; i++)
 		if (relays_fd(i) >= 0)
 			AddWaitEventToSet(set, WL_SOCKET_READABLE, relays_fd(i), NULL,
-							  (void *) (intptr_t) (i + 1));
-	if (listeners_resolver_fd() >= 0)
-		AddWaitEventToSet(set, WL_SOCKET_READABLE, listeners_resolver_fd(), NULL,
-						  (void *) (intptr_t) -1);
+			                  (void *) (intptr_t) (i + 1));
+	if (resolve_fd() >= 0)
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, resolve_fd(), NULL, (void *) (intptr_t) -1);
 	return set;
 }
 
 /*
- * Waits for something to do.  Returns whether the listeners have news.
+ * Waits for something to do.  Returns whether a host name's addresses came.
  */
 static bool
 wait_for_work(int64 until)
@@ -123,8 +157,8 @@ wait_for_work(int64 until)
 	int count;
 	bool resolved = false;
 
-	count = WaitEventSetWait(set, wait < 1 ? 1 : Min(wait, CHECK_MS), events, lengthof(events),
-							 PG_WAIT_EXTENSION);
+	count = WaitEventSetWait(set, Max(1, Min(wait, CHECK_MS)), events, lengthof(events),
+	                         PG_WAIT_EXTENSION);
 	for (int i = 0; i < count; i++)
 	{
 		intptr_t who = (intptr_t) events[i].user_data;
@@ -134,10 +168,7 @@ wait_for_work(int64 until)
 		else if (who > 0)
 			relays_drain((int) who - 1);
 		else if (who < 0)
-		{
-			listeners_resolver_readable();
-			resolved = true;
-		}
+			resolved = resolve_readable();
 	}
 	FreeWaitEventSet(set);
 	return resolved;
@@ -163,8 +194,8 @@ make_journal_directory(void)
 	const char *directory = pgwt_journal_directory_resolved();
 
 	if (journal_make_directory(directory) != 0)
-		supervisor_error(psprintf("could not use journal directory \"%s\": %s", directory,
-								  strerror(errno)));
+		supervisor_error(
+		    psprintf("could not use journal directory \"%s\": %s", directory, strerror(errno)));
 }
 
 /*
@@ -178,12 +209,40 @@ begin(void)
 	pqsignal(SIGCHLD, on_child);
 	BackgroundWorkerUnblockSignals();
 	atomic_store(&pgwt_board->supervisor_pid, (uint32) MyProcPid);
-	/* whatever a crash has left: no relay of an earlier supervisor lives */
+	/* whatever was left: no relay of an earlier supervisor lives */
 	board_void_slots(pgwt_board);
+	sweep_slots();
 	relays_forget();
 	atomic_store(&pgwt_board->writer.pid, 0);
 	make_journal_directory();
-	listeners_update();
+	listeners_update(true);
+}
+
+/*
+ * Reads the settings again.
+ */
+static void
+reload(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	memset(logged_errors, 0, sizeof(logged_errors));
+	resolve_again();
+	listeners_update(true);
+	relays_configure();
+}
+
+/*
+ * Tries again to bind what could not be bound, and binds what a name turned out
+ * to mean.
+ */
+static void
+retry_listeners(bool resolved)
+{
+	int64 due = listeners_retry_at();
+
+	if ((resolved || (due != 0 && due <= pgwt_now())) && listeners_update(false))
+		relays_configure();
 }
 
 /*
@@ -194,22 +253,16 @@ turn(void)
 {
 	static int64 swept_at;
 	static bool resolved;
-	bool reload = ConfigReloadPending;
-	int64 retry = listeners_retry_at();
 	int64 until;
 
-	if (reload)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	if (ConfigReloadPending)
+		reload();
 	reap_children();
-	if (reload || resolved || (retry != 0 && retry <= pgwt_now()))
-		if (listeners_update() || reload)
-			relays_configure();
+	retry_listeners(resolved);
 	until = relays_start();
 	until = earlier(until, writer_launch());
 	until = earlier(until, listeners_retry_at());
+	until = earlier(until, resolve_retry());
 	relays_check();
 	if (pgwt_now() - swept_at > SLOTS_US)
 	{
@@ -229,7 +282,8 @@ pgwire_trace_supervisor_main(Datum arg)
 
 	(void) arg;
 	begin();
-	loop = AllocSetContextCreate(TopMemoryContext, "pgwire_trace supervisor", ALLOCSET_DEFAULT_SIZES);
+	loop =
+	    AllocSetContextCreate(TopMemoryContext, "pgwire_trace supervisor", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(loop);
 	while (!ShutdownRequestPending)
 	{
@@ -238,5 +292,6 @@ pgwire_trace_supervisor_main(Datum arg)
 	}
 	listeners_close();
 	relays_stop();
-	proc_exit(0);
+	/* not 0, which would mean for good: whoever ended it, only a shutdown is that */
+	proc_exit(1);
 }

@@ -9,7 +9,7 @@
 
 /* ---- spawn.c ---- */
 
-typedef void (*SpawnMain) (int fd, int arg);
+typedef void (*SpawnMain)(int fd, int arg);
 
 /*
  * Forks a child that has left the server: no shared memory, no descriptor but
@@ -17,25 +17,38 @@ typedef void (*SpawnMain) (int fd, int arg);
  */
 extern pid_t spawn_detached(SpawnMain main, int arg, int *fd);
 
+/* ---- supervisor.c ---- */
+
+/* Notes an error in stat_relay, and in the log unless it is there already. */
+extern void supervisor_error(const char *message);
+
+/* ---- resolve.c ---- */
+
+#define RESOLVE_MAX 8 /* addresses of a name */
+
+extern int resolve_name(const char *text, RelayAddress addresses[RESOLVE_MAX]);
+extern void resolve_again(void);
+extern int resolve_fd(void);
+extern bool resolve_readable(void);
+extern int64 resolve_retry(void);
+
 /* ---- listeners.c ---- */
 
-/* Brings the listening sockets in line with the settings. True: they changed. */
-extern bool listeners_update(void);
+/* Reads a numeric address. False: it is none. */
+extern bool address_parse(const char *text, int port, RelayAddress *address);
 
-/* When listeners_update should be called again without news; 0: no need. */
+/* Brings the listening sockets in line with the settings. True: they changed. */
+extern bool listeners_update(bool is_reload);
 extern int64 listeners_retry_at(void);
 
 /* The descriptors, for a relay's configuration. */
 extern int listeners_fds(int fds[RELAY_MAX_LISTENERS]);
-
-/* The socket of the child that resolves names, -1 without one; and its answer. */
-extern int listeners_resolver_fd(void);
-extern void listeners_resolver_readable(void);
-extern bool listeners_reap(pid_t pid);
 extern void listeners_close(void);
 
-/* Notes an error in the log and in stat_relay. */
-extern void supervisor_error(const char *message);
+/* ---- upstream.c ---- */
+
+/* Fills in the addresses of the server. */
+extern void upstream_fill(RelayConfig *config);
 
 /* ---- relays.c ---- */
 

@@ -111,19 +111,40 @@ may_create_databases(Oid role)
 }
 
 /*
+ * Tells whether everybody may copy the database who may create one.
+ */
+static bool
+is_template(Oid database)
+{
+	HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool is;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return is;
+}
+
+/*
  * Tells whether a command can succeed at all: others must not be able to send
  * the writer away by commands that they may not run.
  */
 static bool
 is_permitted(Node *statement, const char *database)
 {
+	Oid role = GetUserId();
 	Oid oid = get_database_oid(database, true);
+	bool owns;
 
 	if (!OidIsValid(oid))
 		return false;
-	if (superuser() || COMPAT_DATABASE_OWNERCHECK(oid, GetUserId()))
+	if (superuser())
 		return true;
-	return IsA(statement, CreatedbStmt) && may_create_databases(GetUserId());
+	owns = COMPAT_DATABASE_OWNERCHECK(oid, role);
+	if (IsA(statement, CreatedbStmt))
+		return may_create_databases(role) && (owns || is_template(oid));
+	return owns;
 }
 
 /*
@@ -142,7 +163,7 @@ end_writer(void)
 		if (i % 10 == 0 && BackendPidGetProc(pid))
 			kill(pid, SIGTERM);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
-						 PG_WAIT_EXTENSION);
+		                 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -164,8 +185,8 @@ needs_writer_gone(Node *statement)
  */
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
-		   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-		   DestReceiver *dest, QueryCompletion *completion)
+           ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+           DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = previous_hook ? previous_hook : standard_ProcessUtility;
 	int64 hold;

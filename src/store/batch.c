@@ -20,7 +20,7 @@
 
 #define MAX_BYTES (4 * 1024 * 1024)
 #define MAX_RECORDS 20000
-#define DEATHS_MAX 2
+#define LOG_EVERY_US INT64CONST(60000000)
 
 /*
  * Begins an empty batch.
@@ -30,12 +30,11 @@ batch_begin(Batch *batch)
 {
 	if (!batch->context)
 		batch->context =
-			AllocSetContextCreate(TopMemoryContext, "pgwire_trace batch", ALLOCSET_DEFAULT_SIZES);
+		    AllocSetContextCreate(TopMemoryContext, "pgwire_trace batch", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(batch->context);
 	batch->records = NULL;
 	batch->count = batch->cap = 0;
 	batch->bytes = 0;
-	batch->is_series_end = false;
 }
 
 /*
@@ -44,15 +43,16 @@ batch_begin(Batch *batch)
 void
 batch_add(Batch *batch, const JournalRecord *record, Position after)
 {
-	MemoryContext before = MemoryContextSwitchTo(batch->context);
 	BatchRecord *added;
 
 	if (batch->count == batch->cap)
 	{
-		batch->cap = batch->cap ? batch->cap * 2 : 256;
-		batch->records = batch->records ? repalloc_huge(batch->records,
-														batch->cap * sizeof(BatchRecord))
-										: palloc(batch->cap * sizeof(BatchRecord));
+		Size cap = batch->cap ? (Size) batch->cap * 2 : 256;
+
+		batch->records = batch->records
+		                     ? repalloc_huge(batch->records, cap * sizeof(BatchRecord))
+		                     : MemoryContextAlloc(batch->context, cap * sizeof(BatchRecord));
+		batch->cap = (int) cap;
 	}
 	added = &batch->records[batch->count++];
 	added->type = record->type;
@@ -62,7 +62,6 @@ batch_add(Batch *batch, const JournalRecord *record, Position after)
 	added->payload = MemoryContextAllocHuge(batch->context, Max(record->length, 1));
 	memcpy(added->payload, record->payload, record->length);
 	batch->bytes += record->length;
-	MemoryContextSwitchTo(before);
 }
 
 /*
@@ -75,49 +74,52 @@ batch_is_full(const Batch *batch)
 }
 
 /*
- * Notes on the board what is in hand.
- */
-static void
-note_in_hand(const BatchRecord *records, int count)
-{
-	BoardWriter *stats = &pgwt_board->writer;
-
-	atomic_store(&stats->batch_series, count > 0 ? records[0].after.series : 0);
-	atomic_store(&stats->batch_last, count > 0 ? records[count - 1].sequence : 0);
-	atomic_store(&stats->batch_first, count > 0 ? records[0].sequence : 0);
-	atomic_store(&stats->current, 0);
-}
-
-/*
- * Tells whether an error is one of the surroundings.
+ * Tells whether an error is one of the surroundings.  own_fault: it came up when
+ * the records themselves were being stored, not while that was prepared.
  */
 static bool
-is_surroundings(int sqlstate)
+is_surroundings(int sqlstate, bool own_fault)
 {
 	switch (sqlstate)
 	{
 		case ERRCODE_LOCK_NOT_AVAILABLE:
-		case ERRCODE_T_R_DEADLOCK_DETECTED:
-		case ERRCODE_T_R_SERIALIZATION_FAILURE:
-		case ERRCODE_UNDEFINED_TABLE:
-		case ERRCODE_UNDEFINED_SCHEMA:
-		case ERRCODE_UNDEFINED_OBJECT:
-		case ERRCODE_UNDEFINED_COLUMN:
-		case ERRCODE_DUPLICATE_TABLE:
-		case ERRCODE_QUERY_CANCELED:
 		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+		case ERRCODE_DATA_CORRUPTED: /* of a table, when PostgreSQL says it */
+		case ERRCODE_INDEX_CORRUPTED:
 			return true;
 		default:
 			break;
 	}
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
 		case ERRCODE_OPERATOR_INTERVENTION:
 		case ERRCODE_SYSTEM_ERROR:
 			return true;
 		default:
-			return false;
+			return !own_fault;
+	}
+}
+
+/*
+ * Returns the state that an error of the surroundings puts the writer into.
+ */
+static BoardWriterState
+state_for(int sqlstate)
+{
+	switch (sqlstate)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+			return WRITER_WAITING_LOCK;
+		case ERRCODE_DISK_FULL:
+			return WRITER_WAITING_DISK;
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_SCHEMA:
+			return WRITER_WAITING_EXTENSION;
+		default:
+			return WRITER_RUNNING;
 	}
 }
 
@@ -125,29 +127,20 @@ is_surroundings(int sqlstate)
  * Turns an error that was caught into a result, and cleans up after it.
  */
 static StoreResult
-handle_error(MemoryContext context, char **message)
+handle_error(MemoryContext context, bool own_fault, char **message)
 {
 	ErrorData *error;
-	StoreResult result;
-	BoardWriterState state = WRITER_RUNNING;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	AbortCurrentTransaction();
+	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(context);
-	result = is_surroundings(error->sqlerrcode) ? STORE_WAIT : STORE_RECORD_FAILED;
 	*message = psprintf("%s (SQLSTATE %s)", error->message, unpack_sql_state(error->sqlerrcode));
-	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-		state = WRITER_WAITING_LOCK;
-	else if (error->sqlerrcode == ERRCODE_DISK_FULL)
-		state = WRITER_WAITING_DISK;
-	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE ||
-			 error->sqlerrcode == ERRCODE_UNDEFINED_SCHEMA)
-		state = WRITER_WAITING_EXTENSION;
-	if (result == STORE_WAIT)
-		writer_error(state, *message);
-	return result;
+	if (!is_surroundings(error->sqlerrcode, own_fault))
+		return STORE_RECORD_FAILED;
+	writer_error(state_for(error->sqlerrcode), "%s", *message);
+	return STORE_WAIT;
 }
 
 /*
@@ -158,19 +151,20 @@ static StoreResult
 store_once(const BatchRecord *records, int count, const char *quarantine, char **message)
 {
 	MemoryContext context = CurrentMemoryContext;
-	StoreResult result = STORE_OK;
+	volatile StoreResult result = STORE_OK;
+	volatile bool own_fault = false;
 
-	note_in_hand(records, count);
-	StartTransactionCommand();
+	blame_note(records, count);
 	/* PG_TRY: the worker goes on after an error, in a new transaction */
 	PG_TRY();
 	{
+		StartTransactionCommand();
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		if (quarantine)
 			rows_quarantine(&records[0], quarantine);
 		else
-			rows_store(records, count);
+			rows_store(records, count, &own_fault);
 		position_save(&records[count - 1].after);
 		PopActiveSnapshot();
 		SPI_finish();
@@ -180,13 +174,16 @@ store_once(const BatchRecord *records, int count, const char *quarantine, char *
 	}
 	PG_CATCH();
 	{
-		result = handle_error(context, message);
+		result = handle_error(context, own_fault, message);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+	blame_clear();
 	if (result == STORE_OK)
-		atomic_store(&pgwt_board->writer.batch_deaths, 0);
-	note_in_hand(NULL, 0);
+	{
+		blame_acquit(records[0].after.series, records[count - 1].sequence);
+		series_stored(&records[count - 1].after);
+	}
 	return result;
 }
 
@@ -204,6 +201,30 @@ count_stored(const BatchRecord *records, int count)
 }
 
 /*
+ * Tells of a record in quarantine: each is in the table, but where a trigger
+ * fails for all of them the log gets a line a minute.
+ */
+static void
+report_quarantine(const BatchRecord *record, const char *reason)
+{
+	static int64 logged_at;
+	BoardWriter *board = &pgwt_board->writer;
+	char *message = psprintf("record " UINT64_FORMAT " of series %016" PRIx64
+	                         " can't be stored, it is in quarantine: %s",
+	                         record->sequence, record->after.series, reason);
+
+	board_add(&board->exchanges_quarantined, 1);
+	writer_note("%s", message);
+	if (logged_at != 0 && pgwt_now() - logged_at < LOG_EVERY_US)
+		return;
+	logged_at = pgwt_now();
+	ereport(LOG, (errmsg("pgwire_trace writer: %s", message),
+	              errdetail("Records in quarantine since the server started: " UINT64_FORMAT ".",
+	                        board_get(&board->exchanges_quarantined)),
+	              errhint("See table pgwire_trace.quarantine.")));
+}
+
+/*
  * Puts a record into quarantine.
  */
 static bool
@@ -211,31 +232,38 @@ quarantine(const BatchRecord *record, const char *reason)
 {
 	char *message;
 
-	if (store_once(record, 1, reason, &message) != STORE_OK)
-		return false;
-	board_add(&pgwt_board->writer.exchanges_quarantined, 1);
-	writer_error(WRITER_RUNNING, psprintf("record " UINT64_FORMAT " of series %016" PRIx64
-										  " can't be stored, it is in quarantine: %s",
-										  record->sequence, record->after.series, reason));
-	return true;
+	switch (store_once(record, 1, reason, &message))
+	{
+		case STORE_OK:
+			report_quarantine(record, reason);
+			return true;
+		case STORE_RECORD_FAILED:
+			/* not even that: something is wrong with the table */
+			writer_error(WRITER_RUNNING, "%s", message);
+			return false;
+		default:
+			return false;
+	}
 }
 
 /*
- * Stores records one by one.  False: not now; *done says how many are stored.
+ * Stores records one by one, but the culprit not at all.  False: not now.
  */
 static bool
-store_singly(const Batch *batch, int *done, Position *position)
+store_singly(const Batch *batch, const BatchRecord *culprit, Position *position)
 {
-	for (; *done < batch->count; (*done)++)
+	for (int i = 0; i < batch->count; i++)
 	{
-		const BatchRecord *record = &batch->records[*done];
+		const BatchRecord *record = &batch->records[i];
 		char *message = NULL;
-		StoreResult result = store_once(record, 1, NULL, &message);
+		StoreResult result = STORE_RECORD_FAILED;
 
-		CHECK_FOR_INTERRUPTS();
-		if (result == STORE_WAIT)
-			return false;
-		if (result == STORE_RECORD_FAILED && !quarantine(record, message))
+		writer_interrupts();
+		if (record == culprit)
+			message = "the writer died of it";
+		else
+			result = store_once(record, 1, NULL, &message);
+		if (result == STORE_WAIT || (result == STORE_RECORD_FAILED && !quarantine(record, message)))
 			return false;
 		if (result == STORE_OK)
 			count_stored(record, 1);
@@ -245,50 +273,28 @@ store_singly(const Batch *batch, int *done, Position *position)
 }
 
 /*
- * Finds out what a writer before this one died of: a record to be put into
- * quarantine, or a batch to be tried one by one.
+ * Stores the records at once, or one by one where they don't let themselves.
+ * False: not now.
  */
 static bool
-was_deadly(const Batch *batch, const BatchRecord **culprit)
+store_records(const Batch *batch, Position *position)
 {
-	BoardWriter *stats = &pgwt_board->writer;
-	uint64 first = atomic_load(&stats->batch_first);
-	uint64 last = atomic_load(&stats->batch_last);
-	uint64 crashed_on = atomic_exchange(&stats->crashed_on, 0);
-	bool deadly;
+	const BatchRecord *culprit;
+	char *message;
 
-	*culprit = NULL;
-	if (first == 0 || batch->records[0].after.series != atomic_load(&stats->batch_series) ||
-		batch->records[0].sequence > last)
-		return false;
-	for (int i = 0; i < batch->count && crashed_on != 0; i++)
-		if (batch->records[i].sequence == crashed_on)
-			*culprit = &batch->records[i];
-	deadly = atomic_fetch_add(&stats->batch_deaths, 1) + 1 >= DEATHS_MAX;
-	if (deadly && first == last && batch->records[0].sequence == first && !*culprit)
-		*culprit = &batch->records[0];
-	return deadly || *culprit != NULL;
-}
-
-/*
- * Stores a batch of which a record killed a writer.
- */
-static bool
-store_around(const Batch *batch, const BatchRecord *culprit, Position *position)
-{
-	Batch part = *batch;
-	int done = 0;
-
-	if (!culprit)
-		return store_singly(batch, &done, position);
-	part.count = (int) (culprit - batch->records);
-	if (!store_singly(&part, &done, position))
-		return false;
-	if (!quarantine(culprit, "the writer died of it"))
-		return false;
-	*position = culprit->after;
-	done++;
-	return store_singly(batch, &done, position);
+	if (blame_suspects(batch, &culprit))
+		return store_singly(batch, culprit, position);
+	switch (store_once(batch->records, batch->count, NULL, &message))
+	{
+		case STORE_OK:
+			count_stored(batch->records, batch->count);
+			*position = batch->records[batch->count - 1].after;
+			return true;
+		case STORE_RECORD_FAILED:
+			return store_singly(batch, NULL, position);
+		default:
+			return false;
+	}
 }
 
 /*
@@ -298,34 +304,13 @@ store_around(const Batch *batch, const BatchRecord *culprit, Position *position)
 bool
 batch_store(Batch *batch, Position *position)
 {
-	static bool is_first = true;
-	const BatchRecord *culprit = NULL;
-	char *message = NULL;
 	MemoryContext before;
-	bool deadly;
-	int done = 0;
 	bool stored;
 
 	if (batch->count == 0)
 		return true;
-	deadly = is_first && was_deadly(batch, &culprit);
-	is_first = false;
 	before = MemoryContextSwitchTo(batch->context);
-	if (deadly)
-		stored = store_around(batch, culprit, position);
-	else
-	{
-		StoreResult result = store_once(batch->records, batch->count, NULL, &message);
-
-		stored = result == STORE_OK;
-		if (stored)
-		{
-			count_stored(batch->records, batch->count);
-			*position = batch->records[batch->count - 1].after;
-		}
-		else if (result == STORE_RECORD_FAILED)
-			stored = store_singly(batch, &done, position);
-	}
+	stored = store_records(batch, position);
 	MemoryContextSwitchTo(before);
 	pgstat_report_stat(false);
 	return stored;

@@ -19,18 +19,18 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define FAULT_POINT(name)                                                                          \
-	do                                                                                             \
-	{                                                                                              \
-		if (unlink("pgwt_fault_" name) == 0)                                                       \
-			kill(getpid(), SIGKILL);                                                               \
+#define FAULT_POINT(name)                    \
+	do                                       \
+	{                                        \
+		if (unlink("pgwt_fault_" name) == 0) \
+			kill(getpid(), SIGKILL);         \
 	} while (0)
 
-#define FAULT_POISON(data, len)                                                                    \
-	do                                                                                             \
-	{                                                                                              \
-		if (memmem(data, len, "pgwt_poison_record", 18))                                           \
-			abort();                                                                               \
+#define FAULT_POISON(data, len)                          \
+	do                                                   \
+	{                                                    \
+		if (memmem(data, len, "pgwt_poison_record", 18)) \
+			abort();                                     \
 	} while (0)
 
 #else

@@ -8,7 +8,7 @@
  */
 #include "store/store.h"
 
-#include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -54,25 +54,48 @@ put_date(char *text, Size size, int64 day, const char *format)
 }
 
 /*
+ * Finds a name for a day's partition.  False: there is a partition already.  A
+ * table that has the name and is none was detached: it is left alone.
+ */
+static bool
+choose_name(char *name, int64 day, Oid exchange)
+{
+	Oid namespace = get_rel_namespace(exchange);
+	char base[NAMEDATALEN - 12];
+
+	put_date(base, sizeof(base), day, "exchange_%04d%02d%02d");
+	strlcpy(name, base, NAMEDATALEN);
+	for (int i = 1;; i++)
+	{
+		Oid found = get_relname_relid(name, namespace);
+
+		if (!OidIsValid(found))
+			return true;
+		if (get_rel_relispartition(found) && get_partition_parent(found, false) == exchange)
+			return false;
+		snprintf(name, NAMEDATALEN, "%s_%d", base, i);
+	}
+}
+
+/*
  * Makes the partition that a time lands in, unless it is there.
  */
 void
-partition_ensure(int64 recorded_at)
+partition_ensure(int64 recorded_at, Oid exchange)
 {
 	int64 day = recorded_at / USECS_PER_DAY - (recorded_at % USECS_PER_DAY < 0);
 	char name[NAMEDATALEN];
 	char from[32];
 	char to[32];
 
-	put_date(name, sizeof(name), day, "exchange_%04d%02d%02d");
-	if (OidIsValid(get_relname_relid(name, get_namespace_oid("pgwire_trace", false))))
+	if (!choose_name(name, day, exchange))
 		return;
 	put_date(from, sizeof(from), day, "%04d-%02d-%02d");
 	put_date(to, sizeof(to), day + 1, "%04d-%02d-%02d");
 	run(psprintf("CREATE TABLE pgwire_trace.%s (LIKE pgwire_trace.exchange INCLUDING ALL)", name));
 	run(psprintf("REVOKE ALL ON pgwire_trace.%s FROM PUBLIC", name));
 	run(psprintf("ALTER TABLE pgwire_trace.exchange ATTACH PARTITION pgwire_trace.%s "
-				 "FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
-				 name, from, to));
+	             "FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
+	             name, from, to));
 	run(psprintf("ALTER EXTENSION pgwire_trace ADD TABLE pgwire_trace.%s", name));
 }

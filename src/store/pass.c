@@ -1,116 +1,24 @@
 /*
  * pass.c
- *	  One pass over the journal: each series from its position on, and the
- *	  removal of segments that are stored.
+ *	  One pass over the journal: each series from its position on.
  *
- * A segment is removed only when the commit that consumed its end is on disk:
- * with synchronous_commit off a crash may undo commits, and the journal is then
- * the only place that has their records.
+ * What is stored in a pass is what the files held when it began, so that a pass
+ * ends.  A series that killed the writer before comes first: as long as it is not
+ * through, the board must remember it.
  */
 #include "store/store.h"
 
 #include <errno.h>
 
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "access/xloginsert.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "port/pg_bswap.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 
 #include "store/fault.h"
 #include "store/pass.h"
 
-/* A segment that is stored, and where the log must be flushed to. */
-typedef struct Done
-{
-	uint64 series;
-	uint32 segment;
-	XLogRecPtr flushed_at;
-	bool is_last; /* of a finished series: its position goes too */
-} Done;
-
-static List *done; /* in TopMemoryContext */
 static Batch batch;
-
-/*
- * Notes a stored segment.
- */
-static void
-note_done(uint64 series, uint32 segment, bool is_last)
-{
-	MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-	Done *entry = palloc(sizeof(Done));
-	ListCell *cell;
-
-	foreach (cell, done)
-	{
-		Done *other = lfirst(cell);
-
-		if (other->series != series || other->segment != segment)
-			continue;
-		other->is_last |= is_last;
-		pfree(entry);
-		MemoryContextSwitchTo(before);
-		return;
-	}
-	entry->series = series;
-	entry->segment = segment;
-	entry->flushed_at = Max(XactLastCommitEnd, GetXLogInsertRecPtr());
-	entry->is_last = is_last;
-	done = lappend(done, entry);
-	MemoryContextSwitchTo(before);
-}
-
-/*
- * Runs a function on a series in a transaction of its own.
- */
-static void
-in_transaction(void (*function)(uint64 series), uint64 series)
-{
-	StartTransactionCommand();
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	function(series);
-	PopActiveSnapshot();
-	SPI_finish();
-	CommitTransactionCommand();
-}
-
-/*
- * Removes stored segments whose commits are on disk.  Returns whether some are
- * still waiting.
- */
-static bool
-remove_done(void)
-{
-	const char *directory = pgwt_journal_directory_resolved();
-	XLogRecPtr flushed = GetFlushRecPtr(NULL);
-	ListCell *cell;
-
-	foreach (cell, done)
-	{
-		Done *entry = lfirst(cell);
-
-		if (entry->flushed_at > flushed)
-			continue;
-		if (journal_remove_segment(directory, entry->series, entry->segment) != 0)
-		{
-			writer_error(WRITER_RUNNING,
-						 psprintf("could not remove a segment in directory \"%s\": %s", directory,
-								  strerror(errno)));
-			continue;
-		}
-		if (entry->is_last)
-			in_transaction(position_forget, entry->series);
-		done = foreach_delete_current(done, cell);
-		pfree(entry);
-	}
-	return done != NIL;
-}
 
 /*
  * Counts records that are missing between two.
@@ -123,24 +31,25 @@ check_gap(const Position *position, const JournalRecord *record)
 	if (position->next_sequence == 0 || record->sequence == position->next_sequence)
 		return;
 	board_add(&pgwt_board->writer.records_skipped, gap);
-	writer_error(WRITER_RUNNING, psprintf(UINT64_FORMAT " records of series %016" PRIx64
-													   " are missing or can't be read",
-										  gap, position->series));
+	writer_error(WRITER_RUNNING,
+	             UINT64_FORMAT " records before record " UINT64_FORMAT " of series %016" PRIx64
+	                           " are missing in the journal",
+	             gap, record->sequence, position->series);
 }
 
 /*
- * Shows since when the oldest exchange has waited.
+ * Returns when an exchange was recorded; 0 for other records.
  */
-static void
-show_oldest(const JournalRecord *record)
+static int64
+time_of(const JournalRecord *record)
 {
 	uint64 time;
 
 	if (record->type != JOURNAL_EXCHANGE ||
-		record->length < sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(time))
-		return;
+	    record->length < sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(time))
+		return 0;
 	memcpy(&time, record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT, sizeof(time));
-	atomic_store(&pgwt_board->writer.oldest_waiting_at, (int64) pg_ntoh64(time));
+	return (int64) pg_ntoh64(time);
 }
 
 /*
@@ -149,15 +58,15 @@ show_oldest(const JournalRecord *record)
 static void
 report_unreadable(const JournalSegment *segment, JournalReadResult result)
 {
-	const char *reason = result == JOURNAL_READ_BAD_VERSION
-							 ? "it was written by another version of pgwire_trace"
-						 : result == JOURNAL_READ_BAD_SEGMENT ? "its header is corrupt"
-															  : strerror(errno);
+	const char *reason = strerror(errno);
 
-	board_add(&pgwt_board->writer.records_skipped, 1);
+	if (result == JOURNAL_READ_BAD_VERSION)
+		reason = "it is of another format version, so it is left alone";
+	else if (result == JOURNAL_READ_BAD_SEGMENT)
+		reason = "its header is corrupt";
 	writer_error(WRITER_RUNNING,
-				 psprintf("segment %u of series %016" PRIx64 " can't be read: %s",
-						  segment->segment, segment->series, reason));
+	             "segment %u of series %016" PRIx64 " of the journal can't be read: %s",
+	             segment->segment, segment->series, reason);
 }
 
 /*
@@ -173,120 +82,163 @@ store_batch(Position *position)
 }
 
 /*
- * Stores a segment from the position on, as far as it was long when the pass
- * began.  final: nothing will be appended to it.  False: something is in the
- * way.
+ * Stores the records that a reader finds.  Returns what the reader said last;
+ * *stored becomes false where something is in the way.
  */
-static bool
-store_segment(const JournalSegment *segment, bool final, Position *position)
+static JournalReadResult
+store_records(JournalReader *reader, const JournalSegment *segment, bool final, Position *position,
+              bool *stored)
 {
-	const char *directory = pgwt_journal_directory_resolved();
-	uint64 offset = position->segment == segment->segment ? position->offset : 0;
-	JournalReader *reader =
-		journal_reader_open(directory, segment->series, segment->segment, offset);
 	Position reading = *position;
 	JournalRecord record;
 	JournalReadResult result;
-	bool stored = true;
 
-	if (!reader)
-		return errno == ENOENT; /* removed by hand: its records show as a gap */
-	batch_begin(&batch);
-	while (stored && (result = journal_read(reader, final, &record)) == JOURNAL_READ_RECORD)
+	while ((result = journal_read(reader, final, &record)) == JOURNAL_READ_RECORD)
 	{
 		check_gap(&reading, &record);
-		if (batch.count == 0)
-			show_oldest(&record);
+		if (batch.count == 0 && time_of(&record) != 0)
+			atomic_store(&pgwt_board->writer.oldest_waiting_at, time_of(&record));
 		reading.segment = segment->segment;
 		reading.offset = record.next_offset;
 		reading.next_sequence = record.sequence + 1;
 		batch_add(&batch, &record, reading);
-		if (batch_is_full(&batch))
-			stored = store_batch(position);
+		if (batch_is_full(&batch) && !(*stored = store_batch(position)))
+			return result;
 		CHECK_FOR_INTERRUPTS();
 		if (record.next_offset >= segment->size && !final)
 			break;
 	}
-	stored = stored && store_batch(position);
-	if (stored && result != JOURNAL_READ_RECORD && result != JOURNAL_READ_END)
-		report_unreadable(segment, result);
-	if (stored && final && journal_skipped_bytes(reader) > 0)
-		writer_error(WRITER_RUNNING,
-					 psprintf(UINT64_FORMAT " bytes in segment %u of series %016" PRIx64
-											" are no records and were skipped",
-							  journal_skipped_bytes(reader), segment->segment, segment->series));
-	journal_reader_close(reader);
-	return stored;
+	*stored = store_batch(position);
+	return result;
 }
 
 /*
- * Tells whether a segment waits to be removed: it is stored already.
+ * Opens a segment behind what is stored of it.
  */
-static bool
-is_done(const JournalSegment *segment)
+static JournalReader *
+open_segment(const JournalSegment *segment, const Position *position)
 {
-	ListCell *cell;
+	return journal_reader_open(pgwt_journal_directory_resolved(), segment->series, segment->segment,
+	                           position->segment == segment->segment ? position->offset : 0);
+}
 
-	foreach (cell, done)
+/*
+ * Tells of bytes that are no records: torn when a relay died, or corrupt.
+ */
+static void
+report_skipped(const JournalSegment *segment, uint64 bytes)
+{
+	if (bytes == 0)
+		return;
+	board_add(&pgwt_board->writer.records_skipped, 1);
+	writer_error(WRITER_RUNNING,
+	             UINT64_FORMAT " bytes in segment %u of series %016" PRIx64
+	                           " of the journal are no records and were skipped",
+	             bytes, segment->segment, segment->series);
+}
+
+/*
+ * Stores a segment from the position on, as far as it was long when the pass
+ * began.  final: nothing will be appended to it.
+ */
+static StoreResult
+store_segment(const JournalSegment *segment, bool final, Position *position)
+{
+	JournalReader *reader = open_segment(segment, position);
+	JournalReadResult read;
+	uint64 skipped;
+	bool stored = true;
+
+	if (!reader && errno == ENOENT)
+		return STORE_OK; /* removed by hand: its records show as a gap */
+	if (!reader)
 	{
-		const Done *entry = lfirst(cell);
-
-		if (entry->series == segment->series && entry->segment == segment->segment)
-			return true;
+		report_unreadable(segment, JOURNAL_READ_FAILED);
+		return STORE_WAIT;
 	}
-	return false;
+	batch_begin(&batch);
+	read = store_records(reader, segment, final, position, &stored);
+	skipped = journal_skipped_bytes(reader);
+	if (stored && read != JOURNAL_READ_RECORD && read != JOURNAL_READ_END)
+		report_unreadable(segment, read);
+	journal_reader_close(reader);
+	if (!stored || read == JOURNAL_READ_FAILED)
+		return STORE_WAIT;
+	if (read == JOURNAL_READ_BAD_VERSION)
+		return STORE_RECORD_FAILED;
+	if (read == JOURNAL_READ_BAD_SEGMENT)
+		skipped = final ? segment->size : 0;
+	report_skipped(segment, skipped);
+	return STORE_OK;
 }
 
 /*
- * Loads a series' position in a transaction.
+ * Ends the sessions that a finished series has left open.
  */
-static Position
-load_position(uint64 series)
+static void
+end_sessions(uint64 series)
 {
-	Position position;
+	Oid tables[STORE_TABLES];
 
 	StartTransactionCommand();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	position_load(series, &position);
+	tables_lock(tables);
+	rows_end_sessions(series);
 	PopActiveSnapshot();
 	SPI_finish();
 	CommitTransactionCommand();
-	return position;
+}
+
+/*
+ * Tells whether a series is finished.  What runs is known from the board.
+ */
+static bool
+is_finished(uint64 series)
+{
+	for (uint32 i = 0; i < pgwt_board->relay_count; i++)
+		if (atomic_load(&pgwt_board->relays[i].pid) != 0 &&
+		    atomic_load(&pgwt_board->relays[i].series) == series)
+			return false;
+	return journal_series_finished(pgwt_journal_directory_resolved(), series);
 }
 
 /*
  * Stores a series: `count` segments in order.  False: something is in the way.
+ *
+ * A relay that dies between the listing and is_finished may have begun a segment
+ * that is not in the list.  Its sessions are then ended with the next pass.
  */
 static bool
 store_series(const JournalSegment *segments, int count)
 {
 	uint64 series = segments[0].series;
-	bool finished =
-		journal_series_finished(pgwt_journal_directory_resolved(), series);
-	Position position = load_position(series);
+	bool finished = is_finished(series);
+	Position position = series_position(series);
 
 	for (int i = 0; i < count; i++)
 	{
-		bool final = i + 1 < count || finished;
+		const JournalSegment *segment = &segments[i];
+		bool is_last = i + 1 == count;
+		StoreResult result = STORE_OK;
 
-		if (is_done(&segments[i]))
+		if (series_segment_is_done(series, segment->segment))
 			continue;
-		if (segments[i].segment >= position.segment &&
-			!store_segment(&segments[i], final, &position))
+		if (segment->segment >= position.segment)
+			result = store_segment(segment, finished || !is_last, &position);
+		if (result == STORE_WAIT)
 			return false;
-		if (!final)
-			continue;
-		if (i + 1 == count)
-			in_transaction(rows_end_sessions, series);
-		note_done(series, segments[i].segment, i + 1 == count);
+		if (is_last && finished)
+			end_sessions(series);
+		if (result == STORE_OK && (finished || !is_last))
+			series_segment_done(series, segment->segment, is_last && finished);
 		FAULT_POINT("writer_between_segments");
 	}
 	return true;
 }
 
 /*
- * Shows how many bytes wait.
+ * Shows how many bytes wait, as far as is known what is stored.
  */
 static void
 show_waiting(const JournalSegment *segments, int count)
@@ -294,23 +246,65 @@ show_waiting(const JournalSegment *segments, int count)
 	uint64 bytes = 0;
 
 	for (int i = 0; i < count; i++)
-		if (!is_done(&segments[i]))
-			bytes += segments[i].size;
+	{
+		Position position = series_remembered(segments[i].series);
+		uint64 stored = sizeof(JournalSegmentHeader);
+
+		if (segments[i].segment < position.segment ||
+		    series_segment_is_done(segments[i].series, segments[i].segment))
+			continue;
+		if (segments[i].segment == position.segment)
+			stored = Max(position.offset, stored);
+		if (segments[i].size > stored)
+			bytes += segments[i].size - stored;
+	}
 	atomic_store(&pgwt_board->writer.journal_bytes_waiting, bytes);
 }
 
 /*
- * Lists the journal; -1 where that fails, which is shown.
+ * Returns the time of the first exchange in a segment that is not stored; 0 for
+ * none.
+ */
+static int64
+oldest_in(const JournalSegment *segment)
+{
+	Position position = series_remembered(segment->series);
+	JournalReader *reader;
+	JournalRecord record;
+	int64 oldest = 0;
+
+	if (segment->segment < position.segment)
+		return 0;
+	reader = open_segment(segment, &position);
+	if (!reader)
+		return 0;
+	while (oldest == 0 && journal_read(reader, false, &record) == JOURNAL_READ_RECORD)
+		oldest = time_of(&record);
+	journal_reader_close(reader);
+	return oldest;
+}
+
+/*
+ * Lists the journal into memory that an error frees; -1 where that fails, which
+ * is shown.
  */
 static int
 list_journal(JournalSegment **segments)
 {
 	const char *directory = pgwt_journal_directory_resolved();
-	int count = journal_list(directory, segments);
+	JournalSegment *listed;
+	int count = journal_list(directory, &listed);
 
 	if (count < 0)
-		writer_error(WRITER_RUNNING, psprintf("could not read journal directory \"%s\": %s",
-											  directory, strerror(errno)));
+	{
+		writer_error(WRITER_RUNNING, "could not read journal directory \"%s\": %s", directory,
+		             strerror(errno));
+		return -1;
+	}
+	*segments = palloc(sizeof(JournalSegment) * Max(count, 1));
+	if (count > 0)
+		memcpy(*segments, listed, sizeof(JournalSegment) * count);
+	free(listed);
 	return count;
 }
 
@@ -320,13 +314,47 @@ list_journal(JournalSegment **segments)
 void
 pass_measure(void)
 {
+	BoardI64 *oldest = &pgwt_board->writer.oldest_waiting_at;
 	JournalSegment *segments;
 	int count = list_journal(&segments);
+	uint64 found_in = 0;
 
 	if (count < 0)
 		return;
 	show_waiting(segments, count);
-	free(segments);
+	if (atomic_load(oldest) != 0)
+		return; /* what waited before still does */
+	for (int i = 0; i < count; i++)
+	{
+		int64 time = segments[i].series == found_in ? 0 : oldest_in(&segments[i]);
+
+		if (time == 0)
+			continue;
+		found_in = segments[i].series;
+		if (atomic_load(oldest) == 0 || time < atomic_load(oldest))
+			atomic_store(oldest, time);
+	}
+}
+
+/*
+ * Stores either the series that killed the writer before, or all others.  False:
+ * something is in the way.
+ */
+static bool
+store_all(const JournalSegment *segments, int count, uint64 suspect, bool is_suspect)
+{
+	for (int i = 0; i < count;)
+	{
+		int n = 1;
+
+		while (i + n < count && segments[i + n].series == segments[i].series)
+			n++;
+		if ((suspect != 0 && segments[i].series == suspect) == is_suspect &&
+		    !store_series(&segments[i], n))
+			return false;
+		i += n;
+	}
+	return true;
 }
 
 /*
@@ -335,30 +363,19 @@ pass_measure(void)
 PassResult
 pass_run(void)
 {
-	JournalSegment *listed;
-	int count = list_journal(&listed);
+	uint64 suspect = blame_series();
 	JournalSegment *segments;
-	bool stored = true;
+	int count = list_journal(&segments);
 
 	if (count < 0)
 		return PASS_WAIT;
-	/* a copy that an error frees */
-	segments = palloc(sizeof(JournalSegment) * Max(count, 1));
-	memcpy(segments, listed, sizeof(JournalSegment) * count);
-	free(listed);
 	show_waiting(segments, count);
-	for (int i = 0; i < count && stored;)
+	if (!store_all(segments, count, suspect, true) || !store_all(segments, count, suspect, false))
 	{
-		int n = 1;
-
-		while (i + n < count && segments[i + n].series == segments[i].series)
-			n++;
-		stored = store_series(&segments[i], n);
-		i += n;
-	}
-	if (!stored)
+		show_waiting(segments, count);
 		return PASS_WAIT;
+	}
 	atomic_store(&pgwt_board->writer.oldest_waiting_at, 0);
 	atomic_store(&pgwt_board->writer.journal_bytes_waiting, 0);
-	return remove_done() ? PASS_AGAIN : PASS_DONE;
+	return series_remove_done() ? PASS_AGAIN : PASS_DONE;
 }

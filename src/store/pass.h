@@ -7,9 +7,9 @@
 
 typedef enum PassResult
 {
-	PASS_DONE,	/* all that was there is stored */
+	PASS_DONE,  /* all that was there is stored */
 	PASS_AGAIN, /* the same, but segments wait to be removed */
-	PASS_WAIT	/* something is in the way */
+	PASS_WAIT   /* something is in the way */
 } PassResult;
 
 extern PassResult pass_run(void);

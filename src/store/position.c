@@ -9,21 +9,24 @@
 #include "executor/spi.h"
 
 /*
- * Runs a command with bigint parameters.
+ * Runs a command with bigint parameters, prepared once.
  */
-static int
-run(const char *command, int count, const int64 *values)
+static void
+run(SPIPlanPtr *plan, const char *command, int count, const int64 *values)
 {
 	Oid types[4] = {INT8OID, INT8OID, INT8OID, INT8OID};
 	Datum datums[4];
-	int result;
 
+	if (!*plan)
+	{
+		*plan = SPI_prepare(command, count, types);
+		if (!*plan || SPI_keepplan(*plan) != 0)
+			elog(ERROR, "could not prepare \"%s\"", command);
+	}
 	for (int i = 0; i < count; i++)
 		datums[i] = Int64GetDatum(values[i]);
-	result = SPI_execute_with_args(command, count, types, datums, NULL, false, 0);
-	if (result < 0)
+	if (SPI_execute_plan(*plan, datums, NULL, false, 0) < 0)
 		elog(ERROR, "could not run \"%s\"", command);
-	return result;
 }
 
 /*
@@ -44,13 +47,15 @@ result_column(int column)
 bool
 position_load(uint64 series, Position *position)
 {
+	static SPIPlanPtr plan;
 	int64 key = (int64) series;
 
 	memset(position, 0, sizeof(*position));
 	position->series = series;
-	run("SELECT segment::bigint, next_offset, next_sequence FROM pgwire_trace.journal_position "
-		"WHERE series = $1",
-		1, &key);
+	run(&plan,
+	    "SELECT segment::bigint, next_offset, next_sequence FROM pgwire_trace.journal_position "
+	    "WHERE series = $1",
+	    1, &key);
 	if (SPI_processed == 0)
 		return false;
 	position->segment = (uint32) result_column(1);
@@ -65,14 +70,16 @@ position_load(uint64 series, Position *position)
 void
 position_save(const Position *position)
 {
+	static SPIPlanPtr plan;
 	int64 values[4] = {(int64) position->series, position->segment, (int64) position->offset,
-					   (int64) position->next_sequence};
+	                   (int64) position->next_sequence};
 
-	run("INSERT INTO pgwire_trace.journal_position (series, segment, next_offset, next_sequence) "
-		"VALUES ($1, $2::integer, $3, $4) ON CONFLICT (series) DO UPDATE SET segment = "
-		"excluded.segment, next_offset = excluded.next_offset, next_sequence = "
-		"excluded.next_sequence",
-		4, values);
+	run(&plan,
+	    "INSERT INTO pgwire_trace.journal_position (series, segment, next_offset, next_sequence) "
+	    "VALUES ($1, $2::integer, $3, $4) ON CONFLICT (series) DO UPDATE SET segment = "
+	    "excluded.segment, next_offset = excluded.next_offset, next_sequence = "
+	    "excluded.next_sequence",
+	    4, values);
 }
 
 /*
@@ -81,7 +88,8 @@ position_save(const Position *position)
 void
 position_forget(uint64 series)
 {
+	static SPIPlanPtr plan;
 	int64 key = (int64) series;
 
-	run("DELETE FROM pgwire_trace.journal_position WHERE series = $1", 1, &key);
+	run(&plan, "DELETE FROM pgwire_trace.journal_position WHERE series = $1", 1, &key);
 }

@@ -27,6 +27,8 @@
 #include "compat.h"
 #include "store/fault.h"
 
+#define QUARANTINE_BYTES (1024 * 1024)
+
 /* A column as columns.h lists it. */
 typedef struct Column
 {
@@ -85,12 +87,22 @@ append_tuple(StringInfo out, const BatchRecord *record, const Column *columns, i
 	RecordHeader header;
 
 	if (record->length < sizeof(header) + 2)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("journal record is too short")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		                errmsg("journal record is too short")));
 	memcpy(&header, record->payload, sizeof(header));
 	for (int i = 0; i < count; i++)
 		kinds[i] = columns[i].kind;
 	text_convert_tuple(&header, (const uint8 *) record->payload + sizeof(header),
-					   record->length - sizeof(header), kinds, count, out);
+	                   record->length - sizeof(header), kinds, count, out);
+}
+
+/*
+ * Tells whether an exchange is long enough to have a time.
+ */
+static bool
+has_time(const BatchRecord *record)
+{
+	return record->length >= sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(uint64);
 }
 
 /*
@@ -102,8 +114,9 @@ exchange_time(const BatchRecord *record)
 	const char *at = record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT;
 	uint64 time;
 
-	if (record->length < sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(time))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("journal record is too short")));
+	if (!has_time(record))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		                errmsg("journal record is too short")));
 	memcpy(&time, at, sizeof(time));
 	return partition_clamp((int64) pg_ntoh64(time));
 }
@@ -129,11 +142,12 @@ next_tuple(void)
 		return;
 	}
 	record = &source.records[source.next++];
-	atomic_store(&pgwt_board->writer.current, record->sequence);
+	blame_current(record->sequence);
 	FAULT_POISON(record->payload, record->length);
 	append_tuple(&source.tuple, record, exchange_columns, EXCHANGE_COLUMNS);
 	time = pg_hton64((uint64) exchange_time(record));
 	memcpy(source.tuple.data + RECORD_EXCHANGE_TIME_AT, &time, sizeof(time));
+	blame_current(0); /* COPY works on many at a time */
 }
 
 /*
@@ -164,7 +178,7 @@ read_source(void *out, int least, int most)
  * Makes the partitions that the exchanges land in.  Returns how many there are.
  */
 static int
-prepare_exchanges(const BatchRecord *records, int count)
+prepare_exchanges(const BatchRecord *records, int count, Oid table)
 {
 	int64 last_day = PG_INT64_MIN;
 	int exchanges = 0;
@@ -173,35 +187,31 @@ prepare_exchanges(const BatchRecord *records, int count)
 	{
 		int64 time;
 
-		if (records[i].type != JOURNAL_EXCHANGE)
+		if (records[i].type != JOURNAL_EXCHANGE || !has_time(&records[i]))
 			continue;
 		exchanges++;
 		time = exchange_time(&records[i]);
 		if (time / USECS_PER_DAY != last_day)
-			partition_ensure(time);
+			partition_ensure(time, table);
 		last_day = time / USECS_PER_DAY;
 	}
 	return exchanges;
 }
 
 /*
- * Copies the exchanges among the records into their table.
+ * Prepares to copy the exchanges among the records into their table.
  */
-static void
-copy_exchanges(const BatchRecord *records, int count)
+static CopyFromState
+begin_copy(const BatchRecord *records, int count, Relation relation)
 {
-	Oid namespace = get_namespace_oid("pgwire_trace", false);
-	Relation relation =
-		table_open(get_relname_relid("exchange", namespace), RowExclusiveLock);
 	ParseState *parse_state = make_parsestate(NULL);
 	ParseNamespaceItem *item;
 	List *names = NIL;
-	CopyFromState copy;
 
 	for (int i = 0; i < EXCHANGE_COLUMNS; i++)
 		names = lappend(names, makeString(pstrdup(exchange_columns[i].name)));
-	item = addRangeTableEntryForRelation(parse_state, relation, RowExclusiveLock, NULL, false,
-										 false);
+	item =
+	    addRangeTableEntryForRelation(parse_state, relation, RowExclusiveLock, NULL, false, false);
 	COMPAT_SET_INSERT_PERMISSION(item);
 	addNSItemToQuery(parse_state, item, true, true, true);
 
@@ -212,12 +222,8 @@ copy_exchanges(const BatchRecord *records, int count)
 	/* COPY's header: signature, flags, length of the extension area */
 	appendBinaryStringInfo(&source.tuple, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
 
-	copy = BeginCopyFrom(parse_state, relation, NULL, NULL, false, read_source, names,
-						 list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
-	CopyFrom(copy);
-	EndCopyFrom(copy);
-	free_parsestate(parse_state);
-	table_close(relation, NoLock);
+	return BeginCopyFrom(parse_state, relation, NULL, NULL, false, read_source, names,
+	                     list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));
 }
 
 /*
@@ -231,7 +237,8 @@ receive(const Column *column, StringInfo value)
 		case RECORD_TEXT:
 			return PointerGetDatum(cstring_to_text_with_len(value->data, value->len));
 		case RECORD_JSON:
-			return DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(value->data, value->len)));
+			return DirectFunctionCall1(jsonb_in,
+			                           CStringGetDatum(pnstrdup(value->data, value->len)));
 		case RECORD_BOOL:
 			return BoolGetDatum(pq_getmsgbyte(value) != 0);
 		case RECORD_INT4:
@@ -254,9 +261,8 @@ receive(const Column *column, StringInfo value)
 static Oid
 column_type(RecordColumnKind kind)
 {
-	static const Oid types[] = {TEXTOID, JSONBOID, BOOLOID,		  CHAROID,
-								INT4OID, INT8OID,  OIDOID,		  TIMESTAMPTZOID,
-								INETOID, BYTEAOID, INT8ARRAYOID};
+	static const Oid types[] = {TEXTOID, JSONBOID,       BOOLOID, CHAROID,  INT4OID,     INT8OID,
+	                            OIDOID,  TIMESTAMPTZOID, INETOID, BYTEAOID, INT8ARRAYOID};
 
 	return types[kind];
 }
@@ -285,98 +291,153 @@ insert_command(const char *table, const Column *columns, int count, const char *
 		appendStringInfo(&command, "(%s) DO UPDATE SET ", key);
 		for (int i = 1; i < count; i++)
 			appendStringInfo(&command, "%s%s = excluded.%s", i > 1 ? ", " : "", columns[i].name,
-							 columns[i].name);
+			                 columns[i].name);
 	}
 	return command.data;
+}
+
+/*
+ * Prepares the command that stores a row, once.
+ */
+static void
+prepare(SPIPlanPtr *plan, const char *table, const Column *columns, int count, const char *key)
+{
+	Oid types[SESSION_COLUMNS];
+
+	if (*plan)
+		return;
+	for (int i = 0; i < count; i++)
+		types[i] = column_type(columns[i].kind);
+	*plan = SPI_prepare(insert_command(table, columns, count, key), count, types);
+	if (!*plan || SPI_keepplan(*plan) != 0)
+		elog(ERROR, "could not prepare the command that stores into table \"%s\"", table);
+}
+
+/*
+ * Reads the columns of a tuple into values.
+ */
+static void
+read_columns(StringInfo tuple, const Column *columns, int count, Datum *values, char *nulls)
+{
+	if (pq_getmsgint(tuple, 2) != (unsigned) count)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		                errmsg("journal record has a wrong number of columns")));
+	for (int i = 0; i < count; i++)
+	{
+		int32 len = (int32) pq_getmsgint(tuple, 4);
+		StringInfoData value;
+
+		nulls[i] = len < 0 ? 'n' : ' ';
+		values[i] = (Datum) 0;
+		if (len < 0)
+			continue;
+		initStringInfo(&value);
+		appendBinaryStringInfo(&value, pq_getmsgbytes(tuple, len), len);
+		values[i] = receive(&columns[i], &value);
+	}
 }
 
 /*
  * Stores a record as a row by a prepared plan.
  */
 static void
-store_row(const BatchRecord *record, const char *table, const Column *columns, int count,
-		  const char *key, SPIPlanPtr *plan)
+store_row(const BatchRecord *record, const Column *columns, int count, SPIPlanPtr plan)
 {
-	Oid types[SESSION_COLUMNS];
 	Datum values[SESSION_COLUMNS];
 	char nulls[SESSION_COLUMNS];
 	StringInfoData tuple;
 
-	atomic_store(&pgwt_board->writer.current, record->sequence);
-	if (!*plan)
-	{
-		for (int i = 0; i < count; i++)
-			types[i] = column_type(columns[i].kind);
-		*plan = SPI_prepare(insert_command(table, columns, count, key), count, types);
-		if (!*plan || SPI_keepplan(*plan) != 0)
-			elog(ERROR, "could not prepare the command that stores into table \"%s\"", table);
-	}
+	blame_current(record->sequence);
 	initStringInfo(&tuple);
 	append_tuple(&tuple, record, columns, count);
-	if (pq_getmsgint(&tuple, 2) != (unsigned) count)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("journal record has a wrong number of columns")));
+	read_columns(&tuple, columns, count, values, nulls);
+	if (SPI_execute_plan(plan, values, nulls, false, 0) < 0)
+		elog(ERROR, "could not store a record");
+	blame_current(0);
+}
+
+/*
+ * Stores sessions and texts, in order.
+ */
+static void
+store_others(const BatchRecord *records, int count, SPIPlanPtr session_plan, SPIPlanPtr text_plan)
+{
 	for (int i = 0; i < count; i++)
 	{
-		int32 len = (int32) pq_getmsgint(&tuple, 4);
-
-		nulls[i] = len < 0 ? 'n' : ' ';
-		values[i] = (Datum) 0;
-		if (len >= 0)
+		switch (records[i].type)
 		{
-			StringInfoData value;
-			const char *bytes = pq_getmsgbytes(&tuple, len);
-
-			initStringInfo(&value);
-			appendBinaryStringInfo(&value, bytes, len);
-			values[i] = receive(&columns[i], &value);
+			case JOURNAL_SESSION:
+				store_row(&records[i], session_columns, SESSION_COLUMNS, session_plan);
+				break;
+			case JOURNAL_QUERY_TEXT:
+				store_row(&records[i], query_text_columns, QUERY_TEXT_COLUMNS, text_plan);
+				break;
+			case JOURNAL_EXCHANGE:
+				break;
+			default:
+				ereport(ERROR,
+				        (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				         errmsg("unknown type %d of journal record", (int) records[i].type)));
 		}
 	}
-	if (SPI_execute_plan(*plan, values, nulls, false, 0) < 0)
-		elog(ERROR, "could not store into table \"%s\"", table);
 }
 
 /*
  * Stores records: sessions and texts in order, then the exchanges.
  */
 void
-rows_store(const BatchRecord *records, int count)
+rows_store(const BatchRecord *records, int count, volatile bool *own_fault)
 {
 	static SPIPlanPtr session_plan;
 	static SPIPlanPtr text_plan;
+	Oid tables[STORE_TABLES];
+	Relation relation;
+	CopyFromState copy;
 
-	for (int i = 0; i < count; i++)
-	{
-		if (records[i].type == JOURNAL_SESSION)
-			store_row(&records[i], "session", session_columns, SESSION_COLUMNS, "session_id",
-					  &session_plan);
-		else if (records[i].type == JOURNAL_QUERY_TEXT)
-			store_row(&records[i], "query_text", query_text_columns, QUERY_TEXT_COLUMNS, NULL,
-					  &text_plan);
-	}
-	if (prepare_exchanges(records, count) > 0)
-		copy_exchanges(records, count);
-	atomic_store(&pgwt_board->writer.current, 0);
+	tables_lock(tables);
+	prepare(&session_plan, "session", session_columns, SESSION_COLUMNS, "session_id");
+	prepare(&text_plan, "query_text", query_text_columns, QUERY_TEXT_COLUMNS, NULL);
+	prepare_exchanges(records, count, tables[TABLE_EXCHANGE]);
+	relation = table_open(tables[TABLE_EXCHANGE], NoLock);
+	copy = begin_copy(records, count, relation);
+	*own_fault = true;
+	store_others(records, count, session_plan, text_plan);
+	CopyFrom(copy);
+	EndCopyFrom(copy);
+	table_close(relation, NoLock);
 }
 
 /*
- * Notes a record that can't be stored.
+ * Notes a record that can't be stored, with its bytes if they are few.
  */
 void
 rows_quarantine(const BatchRecord *record, const char *reason)
 {
-	Oid types[5] = {INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID};
-	const char *kinds[] = {"", "session", "query_text", "exchange"};
-	int type = (int) record->type;
-	Datum values[5] = {Int64GetDatum((int64) record->after.series),
-					   Int64GetDatum(record->after.segment),
-					   Int64GetDatum((int64) record->sequence),
-					   CStringGetTextDatum(type >= 1 && type <= 3 ? kinds[type] : "unknown"),
-					   CStringGetTextDatum(reason)};
+	static const char *const kinds[] = {"unknown", "session", "query_text", "exchange"};
+	Oid types[7] = {INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, BYTEAOID};
+	char nulls[7] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	bool is_known = record->type >= JOURNAL_SESSION && record->type <= JOURNAL_EXCHANGE;
+	RecordHeader header = {0};
+	Oid tables[STORE_TABLES];
+	Datum values[7];
 
+	tables_lock(tables);
+	memcpy(&header, record->payload, Min(sizeof(header), record->length));
+	values[0] = Int64GetDatum((int64) record->after.series);
+	values[1] = Int64GetDatum(record->after.segment);
+	values[2] = Int64GetDatum((int64) record->sequence);
+	values[3] = Int64GetDatum((int64) header.session_id);
+	values[4] = CStringGetTextDatum(kinds[is_known ? record->type : 0]);
+	values[5] = CStringGetTextDatum(reason);
+	if (record->length <= QUARANTINE_BYTES)
+		values[6] =
+		    PointerGetDatum(cstring_to_text_with_len(record->payload, (int) record->length));
+	else
+		nulls[6] = 'n';
 	if (SPI_execute_with_args("INSERT INTO pgwire_trace.quarantine (series, segment, sequence, "
-							  "record_type, reason) VALUES ($1, $2::integer, $3, $4, $5)",
-							  5, types, values, NULL, false, 0) < 0)
+	                          "session_id, record_type, reason, record) "
+	                          "VALUES ($1, $2::integer, $3, $4, $5, $6, $7)",
+	                          7, types, values, nulls, false, 0) < 0)
 		elog(ERROR, "could not store into table \"quarantine\"");
 }
 
@@ -390,10 +451,10 @@ rows_end_sessions(uint64 series)
 	Datum value = Int64GetDatum((int64) series);
 
 	if (SPI_execute_with_args(
-			"UPDATE pgwire_trace.session s SET end_reason = 'relay_died', ended_at = "
-			"coalesce((SELECT max(e.finished_at) FROM pgwire_trace.exchange e WHERE "
-			"e.session_id = s.session_id), s.authenticated_at, s.started_at) "
-			"WHERE s.journal_series = $1 AND s.end_reason IS NULL",
-			1, &type, &value, NULL, false, 0) < 0)
+	        "UPDATE pgwire_trace.session s SET end_reason = 'relay_died', ended_at = "
+	        "greatest((SELECT max(e.finished_at) FROM pgwire_trace.exchange e WHERE "
+	        "e.session_id = s.session_id), s.authenticated_at, s.started_at) "
+	        "WHERE s.journal_series = $1 AND s.end_reason IS NULL",
+	        1, &type, &value, NULL, false, 0) < 0)
 		elog(ERROR, "could not end sessions");
 }

@@ -8,35 +8,25 @@
 #include "store/store.h"
 
 #include <signal.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "store/pass.h"
 
 #define IDLE_MS 10000
 #define RETRY_MS 500
-#define SPACE_KEPT (UINT64CONST(1) << 30)
-
-static char connected_database[NAMEDATALEN];
 
 /*
  * Shows a state.
@@ -48,30 +38,74 @@ writer_set_state(BoardWriterState state)
 }
 
 /*
- * Shows a state and why; logs it when it is news.
+ * Shows a text as last_error, cut at a character's end.  Returns whether it is
+ * another one than before.
  */
-void
-writer_error(BoardWriterState state, const char *message)
+static bool
+show_text(char *text)
 {
-	BoardWriter *stats = &pgwt_board->writer;
+	BoardWriter *board = &pgwt_board->writer;
+	bool is_news;
 
-	writer_set_state(state);
-	if (strncmp(stats->last_error, message, BOARD_TEXT - 1) != 0)
-		ereport(LOG, (errmsg("pgwire_trace writer: %s", message)));
-	board_set_error(stats->last_error, &stats->last_error_at, pgwt_now(), message);
+	text[pg_mbcliplen(text, (int) strlen(text), BOARD_TEXT - 1)] = '\0';
+	is_news = strncmp(board->last_error, text, BOARD_TEXT - 1) != 0;
+	board_set_error(board->last_error, &board->last_error_at, pgwt_now(), text);
+	return is_news;
 }
 
 /*
- * Signal handler: a fatal signal.  Tells which record was in hand and dies of it.
+ * Shows an error, but does not log it.
+ */
+void
+writer_note(const char *format, ...)
+{
+	char text[2 * BOARD_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	(void) show_text(text);
+}
+
+/*
+ * Shows a state and why; logs it when it is news.
+ */
+void
+writer_error(BoardWriterState state, const char *format, ...)
+{
+	char text[2 * BOARD_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	writer_set_state(state);
+	if (show_text(text))
+		ereport(LOG, (errmsg("pgwire_trace writer: %s", text)));
+}
+
+/*
+ * Signal handler: the process is to end.  Between batches that is done quietly;
+ * inside one die() sees to it.
  */
 static void
-on_crash(int number)
+on_terminate(SIGNAL_ARGS)
 {
-	BoardWriter *stats = &pgwt_board->writer;
+	ShutdownRequestPending = true;
+	die(postgres_signal_arg);
+}
 
-	atomic_store(&stats->crashed_on, atomic_load(&stats->current));
-	signal(number, SIG_DFL);
-	raise(number);
+/*
+ * Signal handler: another process has crashed.  That is no fault of the records
+ * in hand.
+ */
+static void
+on_crash_elsewhere(SIGNAL_ARGS)
+{
+	(void) postgres_signal_arg;
+	blame_clear();
+	_exit(2);
 }
 
 /*
@@ -80,225 +114,56 @@ on_crash(int number)
 static void
 install_signals(void)
 {
-	static const int fatal[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
+	static const int fatal[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL};
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, on_terminate);
+	pqsignal(SIGQUIT, on_crash_elsewhere);
 	for (size_t i = 0; i < lengthof(fatal); i++)
-		signal(fatal[i], on_crash);
+		signal(fatal[i], blame_on_crash);
 	BackgroundWorkerUnblockSignals();
 }
 
 /*
- * Takes the writer off the board.
+ * Takes the writer off the board: an orderly end blames nothing.
  */
 static void
 on_exit_writer(int code, Datum arg)
 {
+	uint32 mine = (uint32) MyProcPid;
+
 	(void) code;
 	(void) arg;
-	atomic_store(&pgwt_board->writer.pid, 0);
+	blame_clear();
+	atomic_compare_exchange_strong(&pgwt_board->writer.pid, &mine, 0);
 }
 
 /*
- * Sets what a database or role may have set to something else.
+ * Ends the process if it was asked to, rereads settings, answers interrupts.
  */
-static void
-pin_settings(void)
+void
+writer_interrupts(void)
 {
-	static const char *const settings[][2] = {{"search_path", "pg_catalog"},
-											  {"statement_timeout", "0"},
-											  {"lock_timeout", "2s"},
-											  {"idle_in_transaction_session_timeout", "0"},
-											  {"default_transaction_read_only", "off"},
-											  {"default_transaction_isolation", "read committed"},
-											  {"row_security", "off"},
-											  {"default_tablespace", ""},
-											  {"default_table_access_method", "heap"},
-											  {"check_function_bodies", "on"},
-											  {"DateStyle", "ISO"},
-											  {"TimeZone", "UTC"}};
-
-	for (size_t i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("client_encoding", GetDatabaseEncodingName(), PGC_SUSET, PGC_S_OVERRIDE);
+	if (ShutdownRequestPending)
+		proc_exit(0);
+	CHECK_FOR_INTERRUPTS();
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (connect_name()[0] != '\0')
+		connect_apply_settings();
 }
 
 /*
- * Follows the settings.
+ * Waits for news, or so long.
  */
-static void
-apply_settings(void)
+void
+writer_wait(long timeout_ms)
 {
-	SetConfigOption("synchronous_commit", pgwt_synchronous_commit ? "on" : "off", PGC_SUSET,
-					PGC_S_OVERRIDE);
-	if (strcmp(connected_database, pgwt_database) != 0)
-		proc_exit(0); /* the supervisor starts one for the other database */
-}
-
-/*
- * Waits until the database exists: without a connection to one it can be looked
- * for quietly, while a failed connection is an error in the log each time.
- */
-static void
-wait_for_database(void)
-{
-	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	writer_set_state(WRITER_WAITING_EXTENSION);
-	for (;;)
-	{
-		bool exists;
-
-		StartTransactionCommand();
-		exists = OidIsValid(get_database_oid(pgwt_database, true));
-		CommitTransactionCommand();
-		if (exists)
-		{
-			writer_set_state(WRITER_STARTING);
-			proc_exit(0);
-		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
-	}
-}
-
-/*
- * Connects.  Where the database is missing this does not return, and what the
- * board says by then is why.
- */
-static void
-connect_database(void)
-{
-	BoardWriter *stats = &pgwt_board->writer;
-
-	strlcpy(connected_database, pgwt_database, sizeof(connected_database));
-	writer_set_state(WRITER_WAITING_EXTENSION);
-	board_set_error(stats->last_error, &stats->last_error_at, pgwt_now(),
-					psprintf("could not connect to database \"%s\"", pgwt_database));
-	BackgroundWorkerInitializeConnection(connected_database, NULL, 0);
-	board_set_error(stats->last_error, &stats->last_error_at, 0, "");
-	writer_set_state(WRITER_STARTING);
-	pin_settings();
-	apply_settings();
-}
-
-/*
- * Tells whether the data directory's file system has room for rows.
- */
-static bool
-has_space(void)
-{
-	struct statvfs fs;
-	uint64 kept;
-
-	if (statvfs(DataDir, &fs) != 0)
-		return true;
-	kept = Min((uint64) fs.f_blocks * fs.f_frsize / 20, SPACE_KEPT);
-	return (uint64) fs.f_bavail * fs.f_frsize >= kept;
-}
-
-/*
- * Tells whether a publication FOR ALL TABLES is in the database: it would
- * publish the record, and stop subscribers that lack its tables.
- */
-static bool
-is_published(void)
-{
-	bool published;
-
-	SPI_connect();
-	if (SPI_execute("SELECT FROM pg_publication WHERE puballtables LIMIT 1", true, 1) < 0)
-		elog(ERROR, "could not look at publications");
-	published = SPI_processed > 0;
-	SPI_finish();
-	return published;
-}
-
-/*
- * Makes sure that session ids can be had: above what the table holds.
- */
-static void
-seed_ids(bool has_tables)
-{
-	const char *directory = pgwt_journal_directory_resolved();
-	int64 highest = 0;
-	int seeded;
-
-	if (has_tables)
-	{
-		char *query = psprintf("SELECT max(session_id & 281474976710655) FROM "
-							   "pgwire_trace.session WHERE session_id >> 48 = %d",
-							   pgwt_node_id);
-		bool is_null;
-
-		SPI_connect();
-		if (SPI_execute(query, true, 1) == SPI_OK_SELECT && SPI_processed == 1)
-			highest = DatumGetInt64(
-				SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-		SPI_finish();
-	}
-	seeded = journal_seed_ids(directory, (uint32) pgwt_node_id, (uint64) highest);
-	if (seeded < 0)
-		writer_error(WRITER_RUNNING, psprintf("could not write the session ids in directory "
-											  "\"%s\": %s",
-											  directory, strerror(errno)));
-	else if (seeded > 0 && highest > 0)
-		ereport(LOG, (errmsg("pgwire_trace writer: the file of session ids in directory \"%s\" "
-							 "was missing beside recorded sessions",
-							 directory),
-					  errdetail("Ids go on above " INT64_FORMAT ".", highest)));
-}
-
-/*
- * Looks whether storing makes sense now, and shows why if not.
- */
-static bool
-can_store(void)
-{
-	bool has_tables;
-	bool published = false;
-
-	if (RecoveryInProgress())
-	{
-		writer_set_state(WRITER_STANDBY);
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		seed_ids(OidIsValid(get_extension_oid("pgwire_trace", true)));
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		return false;
-	}
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	has_tables = OidIsValid(get_extension_oid("pgwire_trace", true));
-	if (has_tables)
-		published = is_published();
-	seed_ids(has_tables);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (!has_tables)
-		writer_error(WRITER_WAITING_EXTENSION,
-					 psprintf("extension \"pgwire_trace\" is not in database \"%s\": run CREATE "
-							  "EXTENSION pgwire_trace there",
-							  connected_database));
-	else if (published)
-		writer_error(WRITER_REFUSED,
-					 psprintf("database \"%s\" has a publication FOR ALL TABLES, which would "
-							  "publish the record: name its tables instead, or record into "
-							  "another database",
-							  connected_database));
-	else if (!has_space())
-		writer_error(WRITER_WAITING_DISK, "the data directory's file system is nearly full");
-	else
-		return true;
-	return false;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms,
+	                 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
 }
 
 /*
@@ -322,28 +187,43 @@ acked_flush(void)
 static long
 work(void)
 {
-	BoardWriter *stats = &pgwt_board->writer;
+	BoardWriter *board = &pgwt_board->writer;
 	uint64 acked = acked_flush();
 	PassResult result;
 
-	if (!can_store())
+	if (!ready_to_store())
 	{
 		pass_measure();
 		return RETRY_MS;
 	}
-	if (atomic_load(&stats->state) != WRITER_IDLE)
+	if (atomic_load(&board->state) != WRITER_IDLE)
 		writer_set_state(WRITER_RUNNING);
 	result = pass_run();
 	if (result == PASS_WAIT)
 		return RETRY_MS;
-	if (atomic_load(&stats->flush_acked) < acked)
-		atomic_store(&stats->flush_acked, acked);
+	if (atomic_load(&board->flush_acked) < acked)
+		atomic_store(&board->flush_acked, acked);
 	writer_set_state(WRITER_IDLE);
 	return result == PASS_AGAIN ? pgwt_flush_interval : IDLE_MS;
 }
 
 /*
- * Catches what a turn raises, so that the writer is not restarted for it.
+ * Shows an error that was caught.
+ */
+static void
+show_error(const ErrorData *error)
+{
+	BoardWriterState state = WRITER_RUNNING;
+
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		state = WRITER_WAITING_LOCK;
+	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE)
+		state = WRITER_WAITING_EXTENSION;
+	writer_error(state, "%s", error->message);
+}
+
+/*
+ * Catches what a turn raises, so that the writer goes on.
  */
 static long
 work_safely(MemoryContext loop)
@@ -362,18 +242,16 @@ work_safely(MemoryContext loop)
 		MemoryContextSwitchTo(loop);
 		error = CopyErrorData();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		MemoryContextSwitchTo(loop);
-		writer_error(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? WRITER_WAITING_LOCK
-																	 : WRITER_RUNNING,
-					 error->message);
+		show_error(error);
 	}
 	PG_END_TRY();
 	return sleep;
 }
 
 /*
- * Runs the writer.  The argument says that the one before found no database.
+ * Runs the writer.  The argument says that the one before could not connect.
  */
 void
 pgwire_trace_writer_main(Datum arg)
@@ -383,9 +261,10 @@ pgwire_trace_writer_main(Datum arg)
 	install_signals();
 	on_proc_exit(on_exit_writer, (Datum) 0);
 	atomic_store(&pgwt_board->writer.pid, (uint32) MyProcPid);
-	if (DatumGetBool(arg))
-		wait_for_database();
-	connect_database();
+	connect_database(DatumGetBool(arg));
+	blame_begin();
+	if (!RecoveryInProgress())
+		series_begin();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	loop = AllocSetContextCreate(TopMemoryContext, "pgwire_trace writer", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
@@ -394,16 +273,10 @@ pgwire_trace_writer_main(Datum arg)
 
 		MemoryContextSwitchTo(loop);
 		MemoryContextReset(loop);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			apply_settings();
-		}
+		writer_interrupts();
 		sleep = work_safely(loop);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep,
-						 PG_WAIT_EXTENSION);
+		if (sleep >= IDLE_MS)
+			pgstat_report_stat(true);
+		writer_wait(sleep);
 	}
 }

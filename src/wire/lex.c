@@ -30,6 +30,12 @@ is_space(char c)
 }
 
 static bool
+is_line_break(char c)
+{
+	return c == '\n' || c == '\r';
+}
+
+static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -69,7 +75,7 @@ skip_space(Lexer *lexer, bool *cut)
 		if (is_space(peek(lexer, 0)) && lexer->at < lexer->len)
 			lexer->at++;
 		else if (peek(lexer, 0) == '-' && peek(lexer, 1) == '-')
-			while (lexer->at < lexer->len && peek(lexer, 0) != '\n' && peek(lexer, 0) != '\r')
+			while (lexer->at < lexer->len && !is_line_break(peek(lexer, 0)))
 				lexer->at++;
 		else if (peek(lexer, 0) == '/' && peek(lexer, 1) == '*')
 		{
@@ -94,8 +100,9 @@ skip_space(Lexer *lexer, bool *cut)
 }
 
 /*
- * Tells whether a constant goes on behind its closing quote: white space with a
- * line break in it, then another quote.  Moves behind that quote.
+ * Tells whether a constant goes on behind its closing quote: white space and
+ * comments with a line break among them, then another quote.  Moves behind that
+ * quote.
  */
 static bool
 continues(Lexer *lexer)
@@ -103,16 +110,13 @@ continues(Lexer *lexer)
 	size_t begin = lexer->at;
 	bool line_break = false;
 
-	for (;;)
+	while (lexer->at < lexer->len)
 	{
-		if (peek(lexer, 0) == '-' && peek(lexer, 1) == '-' && line_break)
-			while (lexer->at < lexer->len && peek(lexer, 0) != '\n')
+		if (peek(lexer, 0) == '-' && peek(lexer, 1) == '-')
+			while (lexer->at < lexer->len && !is_line_break(peek(lexer, 0)))
 				lexer->at++;
-		else if (lexer->at < lexer->len && is_space(peek(lexer, 0)))
-		{
-			line_break |= peek(lexer, 0) == '\n' || peek(lexer, 0) == '\r';
-			lexer->at++;
-		}
+		else if (is_space(peek(lexer, 0)))
+			line_break |= is_line_break(lexer->text[lexer->at++]);
 		else
 			break;
 	}
@@ -126,6 +130,24 @@ continues(Lexer *lexer)
 }
 
 /*
+ * Moves to the next character that may mean something inside quotes.
+ */
+static void
+skip_content(Lexer *lexer, char quote, bool escapes)
+{
+	if (escapes)
+		while (lexer->at < lexer->len && peek(lexer, 0) != quote && peek(lexer, 0) != '\\')
+			lexer->at++;
+	else if (lexer->at < lexer->len)
+	{
+		const char *begin = lexer->text + lexer->at;
+		const char *found = memchr(begin, quote, lexer->len - lexer->at);
+
+		lexer->at = found ? (size_t) (found - lexer->text) : lexer->len;
+	}
+}
+
+/*
  * Reads up to the closing quote; the place is behind the opening one.
  */
 static void
@@ -134,26 +156,41 @@ read_quoted(Lexer *lexer, LexToken *token, char quote, bool escapes)
 	token->content_begin = lexer->at;
 	for (;;)
 	{
+		skip_content(lexer, quote, escapes);
 		if (lexer->at >= lexer->len)
 		{
 			token->is_cut = true;
 			token->content_end = lexer->len;
-			break;
+			return;
 		}
-		if (escapes && peek(lexer, 0) == '\\' && lexer->at + 1 < lexer->len)
+		if (peek(lexer, 0) == '\\')
+			lexer->at += lexer->at + 1 < lexer->len ? 2 : 1;
+		else if (peek(lexer, 1) == quote)
 			lexer->at += 2;
-		else if (peek(lexer, 0) == quote && peek(lexer, 1) == quote)
-			lexer->at += 2;
-		else if (peek(lexer, 0) == quote)
+		else
 		{
 			token->content_end = lexer->at++;
 			if (quote != '\'' || !continues(lexer))
-				break;
+				return;
 		}
-		else
-			lexer->at++;
 	}
-	token->end = lexer->at;
+}
+
+/*
+ * Finds the tag of `tag` characters at the place again, from `at` on.
+ */
+static const char *
+find_tag(const Lexer *lexer, size_t at, size_t tag)
+{
+	while (at + tag <= lexer->len)
+	{
+		const char *found = memchr(lexer->text + at, '$', lexer->len - at - tag + 1);
+
+		if (!found || memcmp(found, lexer->text + lexer->at, tag) == 0)
+			return found;
+		at = (size_t) (found - lexer->text) + 1;
+	}
+	return NULL;
 }
 
 /*
@@ -163,7 +200,7 @@ static bool
 read_dollar(Lexer *lexer, LexToken *token)
 {
 	size_t tag = 1;
-	const char *end = NULL;
+	const char *end;
 
 	if (is_word_begin(peek(lexer, 1)))
 		while (is_word_begin(peek(lexer, tag)) || is_digit(peek(lexer, tag)))
@@ -174,9 +211,7 @@ read_dollar(Lexer *lexer, LexToken *token)
 	token->kind = LEX_STRING;
 	token->is_dollar = true;
 	token->content_begin = lexer->at + tag;
-	for (size_t at = token->content_begin; at + tag <= lexer->len && !end; at++)
-		if (memcmp(lexer->text + at, lexer->text + lexer->at, tag) == 0)
-			end = lexer->text + at;
+	end = find_tag(lexer, token->content_begin, tag);
 	token->is_cut = end == NULL;
 	token->content_end = end ? (size_t) (end - lexer->text) : lexer->len;
 	lexer->at = end ? token->content_end + tag : lexer->len;
@@ -247,13 +282,16 @@ read_quotes(Lexer *lexer, LexToken *token, size_t prefix, bool standard_strings)
 {
 	char first = lex_lower(peek(lexer, 0));
 	char quote = peek(lexer, prefix - 1);
+	bool escapes = first == 'e' && prefix == 2;
 
+	/* without standard strings, plain and national ones have escapes as well */
+	if (!standard_strings && (prefix == 1 || (first == 'n' && prefix == 2)))
+		escapes = true;
 	token->kind = quote == '"' ? LEX_QUOTED_WORD : LEX_STRING;
 	token->is_unicode = prefix == 3;
+	token->has_escapes = quote == '\'' && (escapes || prefix == 3);
 	lexer->at += prefix;
-	read_quoted(lexer, token, quote,
-	            quote == '\'' &&
-	                ((first == 'e' && prefix == 2) || (!standard_strings && prefix == 1)));
+	read_quoted(lexer, token, quote, quote == '\'' && escapes);
 }
 
 /*

@@ -31,9 +31,10 @@ typedef struct LexToken
 	size_t end;
 	size_t content_begin; /* inside the quotes */
 	size_t content_end;
-	bool is_cut;     /* the text ended inside it */
-	bool is_dollar;  /* $$...$$ */
-	bool is_unicode; /* U&"..." */
+	bool is_cut;      /* the text ended inside it */
+	bool is_dollar;   /* $$...$$ */
+	bool is_unicode;  /* U&"..." */
+	bool has_escapes; /* a constant in which a backslash means something */
 } LexToken;
 
 /* Reads the token at *at and moves behind it. */

@@ -1,120 +1,239 @@
 /*
  * secret.c
- *	  Overwrites what must never be stored.
+ *	  Overwrites what must never be stored: secrets in query text.
  *
- * In query text it would rather mask too much than too little: a statement that
- * can hold a password loses all its string constants.  Texts that can't be such
- * are told by a quick look for a few words.
+ * It would rather mask too much than too little.  Most texts are let through by
+ * one look for a few letters.  The others are read token by token, a statement
+ * at a time, twice: first to learn whether it can hold a secret at all, for what
+ * says so may stand behind it, then to mask all its constants.  A statement can
+ * hold a secret when
+ *
+ *	 - CREATE or ALTER stands before ROLE, USER or GROUP, with PASSWORD behind
+ *	 - CREATE or ALTER stands before SUBSCRIPTION, SERVER, USER MAPPING, FOREIGN
+ *	   DATA WRAPPER: connection strings and options
+ *	 - it names a function of dblink
+ *	 - its constants, taken together, read like any of these: dynamic SQL
+ *	 - it runs dynamic SQL in which characters are written as escapes
+ *
+ * A constant that is a connection string with a password is masked by itself.
+ * Bodies in dollar quotes are read like texts of their own.
  */
 #include <string.h>
 
 #include "wire/lex.h"
-#include "wire/list.h"
+#include "wire/secret.h"
+#include "wire/wire.h"
 
-/* How deep constants inside constants are looked into. */
+/* How deep bodies inside bodies are read; deeper ones are masked whole. */
 #define MAX_DEPTH 4
 
+/* What a statement has shown so far, and what that makes of it. */
+typedef struct Statement
+{
+	bool makes_role;	   /* CREATE or ALTER ROLE, USER, GROUP */
+	bool makes_connection; /* ... SUBSCRIPTION, SERVER, USER MAPPING, FOREIGN ... */
+	bool has_password;
+	bool calls_dblink;
+	bool is_dynamic; /* EXECUTE, DO or the making of a function */
+	bool has_escapes; /* a constant writes characters as escapes */
+	bool has_body;	 /* constants in dollar quotes are code: DO, CREATE FUNCTION */
+	int words;
+	bool behind_make; /* the last word was CREATE or ALTER */
+	bool behind_user; /* ... CREATE or ALTER, then USER */
+} Statement;
+
 /*
- * Finds a lower-case word in text, without regard to case.
+ * Tells whether text begins with a word in lower case, without regard to case.
+ */
+static bool
+begins_with(const char *text, size_t len, const char *word)
+{
+	size_t i = 0;
+
+	for (; word[i]; i++)
+		if (i >= len || lex_lower(text[i]) != word[i])
+			return false;
+	return true;
+}
+
+/*
+ * Finds a word in text, without regard to case.
  */
 static bool
 contains(const char *text, size_t len, const char *word)
 {
-	size_t word_len = strlen(word);
-
-	for (size_t i = 0; i + word_len <= len; i++)
-	{
-		size_t j = 0;
-
-		while (j < word_len && lex_lower(text[i + j]) == word[j])
-			j++;
-		if (j == word_len)
+	for (size_t i = 0; i < len; i++)
+		if (lex_lower(text[i]) == word[0] && begins_with(text + i, len - i, word))
 			return true;
-	}
 	return false;
 }
 
 /*
- * Tells whether text may hold a secret at all: one pass, most letters need one
- * comparison.
+ * Tells whether something that may lead to a secret begins at a place.
  */
 static bool
-may_hold_secret(const char *text, size_t len)
+is_suspicious(const char *at, size_t len)
 {
-	for (size_t i = 0; i + 3 <= len; i++)
+	switch (lex_lower(*at))
 	{
-		const char *word;
-
-		switch (lex_lower(text[i]))
-		{
-			case 'p':
-				word = "passw";
-				break;
-			case 'd':
-				word = "dblink";
-				break;
-			case 's':
-				word = lex_lower(text[i + 1]) == 'u' ? "subscription" : "server";
-				break;
-			case 'm':
-				word = "mapping";
-				break;
-			case 'w':
-				word = "wrapper";
-				break;
-			case ':':
-				word = "://";
-				break;
-			case 'u':
-				word = "u&\"";
-				break;
-			default:
-				continue;
-		}
-		if (lex_lower(text[i + 1]) == word[1] && lex_lower(text[i + 2]) == word[2] &&
-		    contains(text + i, len - i < strlen(word) ? len - i : strlen(word), word))
-			return true;
+		case 'p':
+			return begins_with(at, len, "passw") || begins_with(at, len, "postgres");
+		case 'd':
+			return begins_with(at, len, "dblink");
+		case 's':
+			return begins_with(at, len, "subscription") || begins_with(at, len, "server");
+		case 'm':
+			return begins_with(at, len, "mapping");
+		case 'f':
+			return begins_with(at, len, "foreign");
+		case 'u':
+			return begins_with(at, len, "u&\"");
+		case '\\': /* a character written as an escape */
+			return len > 1 && strchr("xuU+01234567\\", at[1]) && at[1];
+		default:
+			return false;
 	}
+}
+
+/*
+ * Tells whether a text must be read at all.
+ */
+bool
+secret_possible(const char *text, size_t len)
+{
+	/* letters that something suspicious begins with, either case */
+	static const bool first[256] = {
+		['p'] = true, ['P'] = true, ['d'] = true, ['D'] = true, ['s'] = true,
+		['S'] = true, ['m'] = true, ['M'] = true, ['f'] = true, ['F'] = true,
+		['u'] = true, ['U'] = true, ['\\'] = true,
+	};
+
+	for (size_t i = 0; i < len; i++)
+		if (first[(unsigned char) text[i]] && is_suspicious(text + i, len - i))
+			return true;
 	return false;
 }
 
-/* What is known of the statement that is being looked at. */
-typedef struct Statement
+/*
+ * Returns the length of what separates words in a command inside a constant:
+ * white space, comments, escapes such as \n.
+ */
+static size_t
+separator_len(const char *text, size_t len)
 {
-	int words;          /* so many of its first words were seen */
-	bool makes;         /* CREATE or ALTER */
-	bool is_role;       /* ... ROLE, USER, GROUP */
-	bool is_connection; /* ... SUBSCRIPTION, SERVER, USER MAPPING, FOREIGN DATA WRAPPER */
-	bool has_password;
-	bool calls_dblink;
-} Statement;
+	size_t at = 0;
+
+	while (at < len)
+	{
+		if (text[at] == '\\' && at + 1 < len)
+			at += 2;
+		else if (text[at] == '/' && at + 1 < len && text[at + 1] == '*')
+		{
+			for (at += 2; at < len && text[at - 1] != '/'; at++)
+				while (at < len && text[at] != '*')
+					at++;
+		}
+		else if (text[at] == '-' && at + 1 < len && text[at + 1] == '-')
+			while (at < len && text[at] != '\n')
+				at++;
+		else if ((unsigned char) text[at] <= ' ')
+			at++;
+		else
+			break;
+	}
+	return at;
+}
 
 /*
- * Takes notice of a word or identifier.
+ * Takes notice of a command that makes something: what is named behind CREATE
+ * or ALTER at this place of a constant.
+ */
+static void
+note_command(Statement *statement, const char *at, size_t len)
+{
+	size_t skip = separator_len(at, len);
+
+	at += skip;
+	len -= skip;
+	if (skip == 0)
+		return;
+	if (begins_with(at, len, "user"))
+	{
+		statement->makes_role = true;
+		skip = 4 + separator_len(at + 4, len - 4);
+		statement->makes_connection |= begins_with(at + skip, len - skip, "mapping");
+	}
+	statement->makes_role |= begins_with(at, len, "role") || begins_with(at, len, "group");
+	statement->makes_connection |= begins_with(at, len, "subscription") ||
+								   begins_with(at, len, "server") ||
+								   begins_with(at, len, "foreign");
+}
+
+/*
+ * Takes notice of what a constant holds: it may be run as a command.
+ */
+static void
+note_constant(Statement *statement, const char *content, size_t len, bool has_escapes)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		const char *at = content + i;
+		size_t left = len - i;
+
+		switch (lex_lower(*at))
+		{
+			case 'c':
+				if (begins_with(at, left, "create"))
+					note_command(statement, at + 6, left - 6);
+				break;
+			case 'a':
+				if (begins_with(at, left, "alter"))
+					note_command(statement, at + 5, left - 5);
+				break;
+			case 'p':
+				statement->has_password |= begins_with(at, left, "passw");
+				break;
+			case 'd':
+				statement->calls_dblink |= begins_with(at, left, "dblink");
+				break;
+			case '\\':
+				statement->has_escapes |= has_escapes && is_suspicious(at, left);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/*
+ * Takes notice of a key word or identifier.
  */
 static void
 note_word(Statement *statement, const char *text, const LexToken *token)
 {
-	static const char *const roles[] = {"role", "user", "group"};
-	static const char *const connections[] = {"subscription", "server", "mapping", "wrapper"};
+	bool behind_make = statement->behind_make;
+	bool behind_user = statement->behind_user;
 
-	if (token->kind == LEX_QUOTED_WORD)
+	statement->behind_make = lex_is_word(text, token, "create") || lex_is_word(text, token, "alter");
+	statement->behind_user = behind_make && lex_is_word(text, token, "user");
+	if (behind_make)
 	{
-		statement->calls_dblink |=
-		    token->is_unicode || contains(text + token->begin, token->end - token->begin, "dblink");
-		return;
+		statement->makes_role |= statement->behind_user || lex_is_word(text, token, "role") ||
+								 lex_is_word(text, token, "group");
+		statement->makes_connection |= lex_is_word(text, token, "subscription") ||
+									   lex_is_word(text, token, "server") ||
+									   lex_is_word(text, token, "foreign");
 	}
-	statement->calls_dblink |= contains(text + token->begin, token->end - token->begin, "dblink");
+	statement->makes_connection |= behind_user && lex_is_word(text, token, "mapping");
 	statement->has_password |= lex_is_word(text, token, "password");
-	statement->makes |= statement->words == 0 &&
-	                    (lex_is_word(text, token, "create") || lex_is_word(text, token, "alter"));
-	if (statement->makes && statement->words < 5)
-	{
-		for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
-			statement->is_role |= lex_is_word(text, token, roles[i]);
-		for (size_t i = 0; i < sizeof(connections) / sizeof(connections[0]); i++)
-			statement->is_connection |= lex_is_word(text, token, connections[i]);
-	}
+	statement->is_dynamic |= lex_is_word(text, token, "execute");
+	if (statement->words == 0 && lex_is_word(text, token, "do"))
+		statement->has_body = true;
+	if (lex_is_word(text, token, "function") || lex_is_word(text, token, "procedure"))
+		statement->has_body = true;
+	/* a name in Unicode escapes may be any */
+	statement->calls_dblink |= token->is_unicode ||
+							   contains(text + token->begin, token->end - token->begin, "dblink");
 	statement->words++;
 }
 
@@ -124,58 +243,48 @@ note_word(Statement *statement, const char *text, const LexToken *token)
 static bool
 hides_all(const Statement *statement)
 {
-	return statement->calls_dblink || (statement->makes && statement->is_connection) ||
-	       (statement->makes && statement->is_role && statement->has_password);
+	return statement->calls_dblink || statement->makes_connection ||
+		   (statement->makes_role && statement->has_password) ||
+		   (statement->has_escapes && (statement->is_dynamic || statement->has_body));
 }
 
 /*
- * Tells whether a constant is a secret by itself: a connection string with a
- * password, or a command in quotes that sets one.
+ * Tells whether a constant is a connection string with a password.
  */
 static bool
-is_secret(const char *content, size_t len)
+is_connection_string(const char *content, size_t len)
 {
-	return contains(content, len, "passw") || contains(content, len, "://") ||
-	       contains(content, len, "dblink");
+	for (size_t i = 0; i < len; i++)
+	{
+		const char *at = content + i;
+		size_t left = len - i;
+		size_t skip = 8;
+
+		if (begins_with(at, left, "postgresql://") || begins_with(at, left, "postgres://"))
+			return true;
+		if (lex_lower(*at) != 'p' || !begins_with(at, left, "password"))
+			continue;
+		while (skip < left && (unsigned char) at[skip] <= ' ')
+			skip++;
+		/* sslpassword= as well; a comparison in SQL is none, unless a quote follows */
+		if (skip < left && at[skip] == '=')
+			return true;
+	}
+	return false;
 }
 
-static bool mask_text(char *text, size_t len, bool standard_strings, int depth);
-
 /*
- * Masks a run of bytes.  False: there was nothing to mask.
+ * Overwrites a run of bytes.  False: there are none.
  */
 static bool
-mask(char *text, size_t begin, size_t end)
+overwrite(char *text, size_t begin, size_t end)
 {
 	memset(text + begin, '*', end - begin);
 	return end > begin;
 }
 
 /*
- * Masks a constant if the statement, or what it holds, asks for that.
- */
-static bool
-mask_constant(char *text, const LexToken *token, const Statement *statement, bool standard_strings,
-              int depth)
-{
-	char *content = text + token->content_begin;
-	size_t len = token->content_end - token->content_begin;
-
-	if (hides_all(statement))
-		return mask(text, token->content_begin, token->content_end);
-	if (!may_hold_secret(content, len))
-		return false;
-	/* a body in dollar quotes reads like any text; other quotes are doubled inside */
-	if (token->is_dollar && depth < MAX_DEPTH)
-		return mask_text(content, len, standard_strings, depth + 1);
-	if (is_secret(content, len) || depth >= MAX_DEPTH)
-		return mask(text, token->content_begin, token->content_end);
-	return false;
-}
-
-/*
- * Learns what a statement is, up to its end, before any of it is masked: a
- * password's key word may stand behind a constant.
+ * Learns what a statement is, up to its end.
  */
 static Statement
 look_at_statement(const char *text, size_t len, size_t at, bool standard_strings)
@@ -185,12 +294,44 @@ look_at_statement(const char *text, size_t len, size_t at, bool standard_strings
 
 	while ((token = lex_next(text, len, &at, standard_strings)).kind != LEX_END)
 	{
+		if (token.kind == LEX_SPACE)
+			continue;
 		if (token.kind == LEX_OTHER && text[token.begin] == ';')
 			break;
 		if (token.kind == LEX_WORD || token.kind == LEX_QUOTED_WORD)
+		{
 			note_word(&statement, text, &token);
+			continue;
+		}
+		statement.behind_make = statement.behind_user = false;
+		if (token.kind == LEX_STRING && !(token.is_dollar && statement.has_body))
+			note_constant(&statement, text + token.content_begin,
+						  token.content_end - token.content_begin, token.has_escapes);
 	}
 	return statement;
+}
+
+static bool mask_text(char *text, size_t len, bool standard_strings, int depth);
+
+/*
+ * Masks a constant if the statement, or what it holds, asks for that.
+ */
+static bool
+mask_constant(char *text, const LexToken *token, const Statement *statement, bool standard_strings,
+			  int depth)
+{
+	char *content = text + token->content_begin;
+	size_t len = token->content_end - token->content_begin;
+
+	if (hides_all(statement))
+		return overwrite(text, token->content_begin, token->content_end);
+	if (!secret_possible(content, len))
+		return false;
+	if (token->is_dollar && depth < MAX_DEPTH)
+		return mask_text(content, len, standard_strings, depth + 1);
+	if (depth >= MAX_DEPTH || is_connection_string(content, len))
+		return overwrite(text, token->content_begin, token->content_end);
+	return false;
 }
 
 /*
@@ -199,10 +340,10 @@ look_at_statement(const char *text, size_t len, size_t at, bool standard_strings
 static bool
 mask_text(char *text, size_t len, bool standard_strings, int depth)
 {
+	Statement statement = look_at_statement(text, len, 0, standard_strings);
 	bool masked = false;
 	bool behind_password = false;
 	size_t at = 0;
-	Statement statement = look_at_statement(text, len, 0, standard_strings);
 	LexToken token;
 
 	while ((token = lex_next(text, len, &at, standard_strings)).kind != LEX_END)
@@ -211,9 +352,9 @@ mask_text(char *text, size_t len, bool standard_strings, int depth)
 			continue;
 		if (token.kind == LEX_STRING)
 			masked |= mask_constant(text, &token, &statement, standard_strings, depth);
-		else if (behind_password && hides_all(&statement) && !lex_is_word(text, &token, "null") &&
-		         token.kind != LEX_OTHER)
-			masked |= mask(text, token.begin, token.end); /* wrong quotes, still a password */
+		else if (behind_password && hides_all(&statement) && token.kind != LEX_OTHER &&
+				 !lex_is_word(text, &token, "null"))
+			masked |= overwrite(text, token.begin, token.end); /* wrong quotes, or none */
 		behind_password = lex_is_word(text, &token, "password");
 		if (token.kind == LEX_OTHER && text[token.begin] == ';')
 			statement = look_at_statement(text, len, at, standard_strings);
@@ -222,67 +363,19 @@ mask_text(char *text, size_t len, bool standard_strings, int depth)
 }
 
 /*
- * Overwrites the secrets in query text; see wire.h.
+ * Overwrites the secrets in query text; see wire.h.  Where a backslash stands in
+ * it, constants end elsewhere under the other setting, and the setting may have
+ * changed unseen: then it is read both ways.
  */
 bool
 wire_mask_query(char *text, size_t len, bool standard_strings)
 {
-	return may_hold_secret(text, len) && mask_text(text, len, standard_strings, 0);
-}
+	bool masked;
 
-/*
- * Returns how long the string at a place is, at most up to the body's end.
- */
-static size_t
-string_len(const uint8_t *body, size_t len, size_t at)
-{
-	const uint8_t *end = at < len ? memchr(body + at, 0, len - at) : NULL;
-
-	return end ? (size_t) (end - (body + at)) : len - at;
-}
-
-/*
- * Overwrites what must never be stored in a body; see wire.h.
- */
-void
-wire_mask_body(WireMessageId id, uint8_t *body, size_t len, bool standard_strings)
-{
-	const WireField *field = wire_types[id].fields;
-	size_t at = wire_types[id].type > 0xff ? 4 : 0; /* behind an authentication code */
-
-	for (; field->kind != WIRE_KIND_END && at < len; field++)
-	{
-		size_t n;
-
-		switch (field->kind)
-		{
-			case WIRE_KIND_UINT32:
-			case WIRE_KIND_INT32:
-				at += 4;
-				break;
-			case WIRE_KIND_STRING:
-				at += string_len(body, len, at) + 1;
-				break;
-			case WIRE_KIND_QUERY:
-			case WIRE_KIND_SECRET_STRING:
-				n = string_len(body, len, at);
-				if (field->kind == WIRE_KIND_QUERY)
-					wire_mask_query((char *) body + at, n, standard_strings);
-				else
-					memset(body + at, '*', n);
-				at += n + 1;
-				break;
-			case WIRE_KIND_SECRET_VALUE:
-				at += 4;
-				if (at >= len)
-					return;
-				memset(body + at, '*', len - at);
-				return;
-			case WIRE_KIND_SECRET:
-				memset(body + at, '*', len - at);
-				return;
-			default:
-				return;
-		}
-	}
+	if (!secret_possible(text, len))
+		return false;
+	masked = mask_text(text, len, standard_strings, 0);
+	if (memchr(text, '\\', len))
+		masked |= mask_text(text, len, !standard_strings, 0);
+	return masked;
 }

@@ -180,11 +180,11 @@ sub try_side_sql
 # Waits until SQL on the main port gives the expected text (default t).
 sub wait_for
 {
-	my ($self, $sql, $expected) = @_;
+	my ($self, $sql, $expected, $database) = @_;
 	$expected //= 't';
 	my ($out, $err);
 	my $seen = poll(sub {
-		(undef, $out, $err) = $self->try_sql($sql);
+		(undef, $out, $err) = $self->try_sql($sql, $database);
 		return $out eq $expected;
 	});
 
@@ -241,6 +241,65 @@ sub segments
 {
 	my ($self) = @_;
 	return glob($self->journal_directory . '/*.journal');
+}
+
+# Returns how far the writer has stored, as pgwire_trace_journal wants it.
+sub journal_positions
+{
+	my ($self) = @_;
+	return split /\n/, $self->sql("select lpad(to_hex(series), 16, '0') || ':' || segment || ':' ||"
+		  . ' next_offset from pgwire_trace.journal_position');
+}
+
+# Returns how many exchanges the journal holds after the given positions.
+sub count_journal
+{
+	my ($self, @positions) = @_;
+	my ($status, $out, $err) = run_client([ 'pgwire_trace_journal', (map { "--after=$_" } @positions),
+		$self->journal_directory ]);
+
+	my ($count) = $out =~ /^total exchanges=(\d+)/m;
+	die "pgwire_trace_journal: $out $err" unless $status == 0 && defined $count;
+	return $count;
+}
+
+# Returns how many exchanges are stored, of sessions up to the given one if there is one.
+sub count_stored
+{
+	my ($self, $newest) = @_;
+	return $self->sql('select count(*) from pgwire_trace.exchange'
+		  . (defined $newest ? " where session_id <= $newest" : ''));
+}
+
+# Returns the greatest session_id that is stored.
+sub newest_session
+{
+	my ($self) = @_;
+	return $self->sql('select max(session_id) from pgwire_trace.session');
+}
+
+# Returns the postmaster's pid.
+sub postmaster_pid
+{
+	my ($self) = @_;
+	return (split /\n/, slurp_file($self->node->data_dir . '/postmaster.pid'))[0];
+}
+
+# Waits until the postmaster with this pid is gone, of itself or by a signal.
+sub wait_until_down
+{
+	my ($self, $pid) = @_;
+	my $gone = poll(sub { !kill(0, $pid) });
+
+	$self->node->_update_pid(0) if $gone;
+	return $gone;
+}
+
+# Starts a server that went down by itself; its last processes may take a moment to go.
+sub start_again
+{
+	my ($self) = @_;
+	return poll(sub { $self->node->start(fail_ok => 1) }) // die 'the server does not start again';
 }
 
 # Returns the pid of a background worker; waits for it to be there.

@@ -1,0 +1,66 @@
+/*
+ * json.h
+ *	  Message bodies as jsonb, by the events of the codec's walker.
+ */
+#ifndef API_JSON_H
+#define API_JSON_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "wire/stream.h"
+#include "wire/walk.h"
+
+/* How values become text: an encoding, and the way to the database's and back. */
+typedef struct JsonEncoding
+{
+	int encoding;
+	bool is_converted; /* bytes differ between the two */
+	Oid to_database;   /* conversion functions, if so; InvalidOid: there is none */
+	Oid from_database;
+} JsonEncoding;
+
+/* What makes a body's jsonb besides its bytes. */
+typedef struct JsonContext
+{
+	JsonEncoding encoding;
+	bool is_masked;		 /* secrets were overwritten before the bytes came here */
+	WireFormats formats; /* of a DataRow or function result, as other messages say */
+	bool data_is_binary; /* of CopyData, likewise */
+} JsonContext;
+
+/* Looks up what it takes to show values of an encoding. */
+extern void json_encoding_init(JsonEncoding *encoding, int from);
+
+/* Returns the name that a message is shown by. */
+extern const char *json_message_name(const WireMessage *message);
+
+/*
+ * Returns a message's body.  is_cut: it was too long for jsonb, so that only
+ * its first bytes are there.
+ */
+extern Jsonb *json_message_body(const JsonContext *context, const WireMessage *message,
+								bool *is_cut);
+
+/* ---- json_value.c ---- */
+
+/* Keeps the size of what is built within jsonb's limits. */
+typedef struct JsonBudget
+{
+	size_t used;
+} JsonBudget;
+
+/* Sets a value to bytes: text if they are, else {"hex": ...}. False: too large. */
+extern bool json_set_bytes(JsonbValue *value, const JsonEncoding *encoding, JsonBudget *budget,
+						   WireSpan bytes, bool is_binary);
+extern bool json_set_number(JsonbValue *value, JsonBudget *budget, int64 number);
+extern void json_set_text(JsonbValue *value, const char *text);
+extern void json_set_array(JsonbValue *value, JsonbValue *elems, int count);
+
+/* Sets a value to an object; sorts the pairs as jsonb wants them. */
+extern void json_set_object(JsonbValue *value, JsonbPair *pairs, int count);
+
+/* Sets a value to an object of a single key. */
+extern void json_set_single(JsonbValue *value, const char *key, const JsonbValue *content);
+
+#endif /* API_JSON_H */

@@ -1,0 +1,114 @@
+/*
+ * upstream.c
+ *	  Where the relays find the server: its own port, on this machine.
+ */
+#include "server/supervisor.h"
+
+#include <sys/un.h>
+
+#include "libpq/libpq.h"
+#include "postmaster/postmaster.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
+
+/*
+ * Adds a TCP address of the server's, if it is numeric.
+ */
+static void
+add_address(RelayConfig *config, const char *host)
+{
+	if (config->upstream_count < RELAY_MAX_UPSTREAMS &&
+	    address_parse(host, PostPortNumber, &config->upstreams[config->upstream_count]))
+		config->upstream_count++;
+}
+
+/*
+ * Tells whether an item of the server's listen_addresses is one of three words.
+ */
+static bool
+is_one_of(const char *item, const char *a, const char *b, const char *c)
+{
+	return strcmp(item, a) == 0 || strcmp(item, b) == 0 || strcmp(item, c) == 0;
+}
+
+/*
+ * Lists where the server listens by TCP: 127.0.0.1, ::1, then what it names in
+ * numbers.  A loopback address that it does not listen on is left out, as another
+ * server may listen there; only behind a host name may be anything.
+ */
+static void
+fill_tcp(RelayConfig *config)
+{
+	List *items = NIL;
+	ListCell *cell;
+	RelayAddress address;
+	bool ipv4 = false;
+	bool ipv6 = false;
+
+	if (!SplitGUCList(pstrdup(ListenAddresses), ',', &items) || items == NIL)
+	{
+		supervisor_error("the server listens on no TCP address: set \"listen_addresses\", or "
+		                 "\"pgwire_trace.upstream\" to \"unix\"");
+		return;
+	}
+	foreach (cell, items)
+	{
+		const char *item = lfirst(cell);
+		bool is_name = strcmp(item, "*") == 0 || !address_parse(item, PostPortNumber, &address);
+
+		ipv4 = ipv4 || is_name || is_one_of(item, "0.0.0.0", "127.0.0.1", "localhost");
+		ipv6 = ipv6 || is_name || is_one_of(item, "::", "::1", "localhost");
+	}
+	if (ipv4)
+		add_address(config, "127.0.0.1");
+	if (ipv6)
+		add_address(config, "::1");
+	foreach (cell, items)
+		if (!is_one_of(lfirst(cell), "0.0.0.0", "127.0.0.1", "") &&
+		    !is_one_of(lfirst(cell), "::", "::1", ""))
+			add_address(config, lfirst(cell));
+}
+
+/*
+ * Names the server's first Unix socket.
+ */
+static void
+fill_unix(RelayConfig *config)
+{
+	List *items = NIL;
+	RelayAddress *address = &config->upstreams[0];
+	struct sockaddr_un *un = (struct sockaddr_un *) &address->addr;
+
+	if (!SplitDirectoriesString(pstrdup(Unix_socket_directories), ',', &items) || items == NIL)
+	{
+		supervisor_error("the server has no Unix socket: set \"unix_socket_directories\", or "
+		                 "\"pgwire_trace.upstream\" to \"tcp\"");
+		return;
+	}
+	un->sun_family = AF_UNIX;
+	snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%d", (char *) linitial(items),
+	         PostPortNumber);
+	if (un->sun_path[0] == '@')
+	{
+		un->sun_path[0] = '\0'; /* an abstract name */
+		address->len =
+		    (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + strlen(un->sun_path + 1));
+	}
+	else
+		address->len = sizeof(*un);
+	config->upstream_count = 1;
+}
+
+/*
+ * Fills in the addresses of the server.
+ */
+void
+upstream_fill(RelayConfig *config)
+{
+	config->upstream_count = 0;
+	memset(config->upstreams, 0, sizeof(config->upstreams));
+	if (pgwt_upstream == UPSTREAM_UNIX)
+		fill_unix(config);
+	else
+		fill_tcp(config);
+}
