@@ -53,23 +53,40 @@ require_recording_here(void)
 }
 
 /*
- * Raises an error if the writer says that it can't store.  It may not have seen
- * yet that it can, so this is asked only after some patience.
+ * Tells whether the writer can't store.  With no writer and a reason for that, it
+ * can't either; a writer that is just being started has none.
+ */
+static bool
+cannot_store(const BoardWriter *writer)
+{
+	switch (atomic_load(&writer->state))
+	{
+		case WRITER_WAITING_EXTENSION:
+		case WRITER_REFUSED:
+		case WRITER_STANDBY:
+			return true;
+		default:
+			return atomic_load(&writer->pid) == 0 && atomic_load(&writer->last_error_at) != 0;
+	}
+}
+
+/*
+ * Raises an error if the writer can't store.  It may not have seen yet that it
+ * can, so this is asked only after some patience.
  */
 static void
 require_storing(void)
 {
 	const BoardWriter *writer = &pgwt_board->writer;
-	uint32 state = atomic_load(&writer->state);
 	char reason[BOARD_TEXT];
 
-	if (state != WRITER_WAITING_EXTENSION && state != WRITER_REFUSED && state != WRITER_STANDBY)
+	if (!cannot_store(writer))
 		return;
 	memcpy(reason, writer->last_error, sizeof(reason));
 	reason[sizeof(reason) - 1] = '\0';
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 	                errmsg("recorded exchanges cannot be stored: the writer is in state \"%s\"",
-	                       status_writer_state(state)),
+	                       status_writer_state(atomic_load(&writer->state))),
 	                reason[0] ? errdetail_internal("%s", reason) : 0));
 }
 

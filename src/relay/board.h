@@ -157,8 +157,9 @@ typedef struct Board
 {
 	BoardU32 generation; /* counted up by each supervisor before its first fork */
 	BoardU32 supervisor_pid;
-	BoardU64 flush_requested;   /* counted up by flush() */
-	BoardU64 sessions_open;     /* over all relays; max_sessions is checked on it */
+	BoardU64 flush_requested; /* counted up by flush() */
+	BoardU64 sessions_open;   /* over all relays; max_sessions is checked on it */
+	BoardU32 writer_present;  /* 1: from before a writer is started until it is known to be gone */
 	BoardI64 writer_hold_until; /* no writer is started before: a command needs its database */
 	BoardU32 relay_count;
 	BoardU32 slot_count; /* max_sessions, and as many again for those that linger */

@@ -74,9 +74,10 @@ assign_id(Session *session)
 			return false;
 	}
 	if (!relay->ids_given_up)
-		relay_error(relay, "sessions are forwarded but not recorded: no session id can be had "
-						   "from directory \"%s\": %s",
-					relay->config.journal_directory, strerror(errno));
+		relay_error(relay,
+		            "sessions are forwarded but not recorded: no session id can be had "
+		            "from directory \"%s\": %s",
+		            relay->config.journal_directory, strerror(errno));
 	relay->ids_given_up = true;
 	session->is_recorded = false;
 	session->tracker.recorded = false;
@@ -96,8 +97,8 @@ unreachable(Session *session, int error)
 		session_close(session, NULL); /* a cancel: there is nobody to tell */
 	else
 		session_refuse(session, "server_unreachable", "08006",
-					   "could not connect to the PostgreSQL server: %s",
-					   error ? strerror(error) : "no address to connect to");
+		               "could not connect to the PostgreSQL server: %s",
+		               error ? strerror(error) : "no address to connect to");
 }
 
 /*
@@ -172,7 +173,7 @@ send_startup(Session *session)
 	if (session->slot < 0 || getrandom(token, sizeof(token), 0) != sizeof(token))
 	{
 		session_refuse(session, "too_many_sessions", "53300",
-					   "too many traced sessions: all slots are taken");
+		               "too many traced sessions: all slots are taken");
 		return false;
 	}
 	fill_slot(session, &relay->board->slots[session->slot]);
@@ -206,7 +207,7 @@ connected(Session *session)
 	{
 		session->state = SESSION_CANCELLING;
 		if (leg_send(session, &session->server, session->packet.data, session->packet.len) &&
-			session->tracker.first)
+		    session->tracker.first)
 			session->tracker.first->is_complete = true; /* nothing will answer it */
 		session_update(session);
 		return;

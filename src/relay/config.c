@@ -69,11 +69,11 @@ bool
 config_filtered(const RelayConfig *config, WireSpan database, WireSpan user, WireSpan application)
 {
 	return pair_filters(config->filters[RELAY_INCLUDE_DATABASES],
-						config->filters[RELAY_EXCLUDE_DATABASES], database) ||
-		   pair_filters(config->filters[RELAY_INCLUDE_USERS],
-						config->filters[RELAY_EXCLUDE_USERS], user) ||
-		   pair_filters(config->filters[RELAY_INCLUDE_APPLICATIONS],
-						config->filters[RELAY_EXCLUDE_APPLICATIONS], application);
+	                    config->filters[RELAY_EXCLUDE_DATABASES], database) ||
+	       pair_filters(config->filters[RELAY_INCLUDE_USERS], config->filters[RELAY_EXCLUDE_USERS],
+	                    user) ||
+	       pair_filters(config->filters[RELAY_INCLUDE_APPLICATIONS],
+	                    config->filters[RELAY_EXCLUDE_APPLICATIONS], application);
 }
 
 /*
@@ -95,7 +95,7 @@ load_digest_key(Relay *relay)
 	if (fd >= 0)
 	{
 		if (getrandom(&key, sizeof(key), 0) != sizeof(key) ||
-			write(fd, &key, sizeof(key)) != sizeof(key))
+		    write(fd, &key, sizeof(key)) != sizeof(key))
 			relay_error(relay, "could not write file \"%s\": %s", path, strerror(errno));
 		close(fd);
 		return key;
@@ -115,8 +115,8 @@ static void
 open_journal(Relay *relay)
 {
 	JournalConfig journal = {.directory = relay->config.journal_directory,
-							 .limit = relay->config.journal_limit,
-							 .node_id = relay->config.node_id};
+	                         .limit = relay->config.journal_limit,
+	                         .node_id = relay->config.node_id};
 
 	relay->journal = journal_appender_create(&journal);
 	if (!relay->journal)
@@ -162,9 +162,9 @@ receive(int socket, RelayConfig *config, int *fds, uint32_t *fd_count)
 	} control;
 	struct iovec part = {config, sizeof(*config)};
 	struct msghdr message = {.msg_iov = &part,
-							 .msg_iovlen = 1,
-							 .msg_control = &control,
-							 .msg_controllen = sizeof(control)};
+	                         .msg_iovlen = 1,
+	                         .msg_control = &control,
+	                         .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
 
 	*fd_count = 0;

@@ -97,7 +97,7 @@ exchange_pool_free(ExchangePool *pool)
  */
 static void
 note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, size_t len,
-			 int64_t now, bool kept)
+             int64_t now, bool kept)
 {
 	uint64_t low = direction == WIRE_BACKEND;
 	Passage *passages = (Passage *) exchange->passages.data;
@@ -105,7 +105,7 @@ note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, si
 	Passage entry = {now, (uint64_t) len << 1 | low};
 
 	if (count > 0 && (passages[count - 1].bytes & 1) == low &&
-		(passages[count - 1].at == now || !kept))
+	    (passages[count - 1].at == now || !kept))
 		passages[count - 1].bytes += (uint64_t) len << 1;
 	else if (!buffer_append(pool->budget, &exchange->passages, &entry, sizeof(entry)))
 		exchange->is_truncated = true;
@@ -116,7 +116,7 @@ note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, si
  */
 void
 exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction, const uint8_t *data,
-			  size_t len, int64_t now, int64_t limit)
+              size_t len, int64_t now, int64_t limit)
 {
 	ExchangeSide *side = direction == WIRE_FRONTEND ? &exchange->request : &exchange->response;
 	size_t room = side->bytes < (uint64_t) limit ? (size_t) ((uint64_t) limit - side->bytes) : 0;
@@ -127,8 +127,7 @@ exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction, c
 	if (exchange->recorded)
 	{
 		/* once bytes were left out nothing behind them is kept: no holes */
-		if (side->kept.len != side->bytes ||
-			!buffer_append(pool->budget, &side->kept, data, keep))
+		if (side->kept.len != side->bytes || !buffer_append(pool->budget, &side->kept, data, keep))
 			keep = 0;
 		if (keep < len)
 			exchange->is_truncated = true;
@@ -184,8 +183,8 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
 			keep = 0;
 		else if (first->request.kept.len + keep > (size_t) limit)
 			keep = (size_t) limit > first->request.kept.len
-					   ? (size_t) limit - first->request.kept.len
-					   : 0;
+			           ? (size_t) limit - first->request.kept.len
+			           : 0;
 		if (!buffer_append(pool->budget, &first->request.kept, second->request.kept.data, keep))
 			keep = 0;
 		if (keep < second->request.bytes || !merge_passages(pool, first, second))
@@ -225,12 +224,9 @@ exchange_kind(const Exchange *exchange)
 		uint32_t flag;
 		const char *kind;
 	} kinds[] = {
-		{HAS_CANCEL, "cancel"},
-		{HAS_STARTUP, "startup"},
-		{HAS_TERMINATE, "terminate"},
-		{HAS_REPLICATION, "replication"},
-		{HAS_COPY, "copy"},
-		{HAS_FUNCTION_CALL, "function_call"},
+	    {HAS_CANCEL, "cancel"},       {HAS_STARTUP, "startup"},
+	    {HAS_TERMINATE, "terminate"}, {HAS_REPLICATION, "replication"},
+	    {HAS_COPY, "copy"},           {HAS_FUNCTION_CALL, "function_call"},
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
@@ -249,8 +245,8 @@ void
 exchange_add_row(Exchange *exchange, uint64_t hash)
 {
 	exchange->data_row_count++;
-	exchange->row_digest = (exchange->row_digest ^ hash) * UINT64_C(0x9E3779B97F4A7C15) +
-						   UINT64_C(0xD1B54A32D192ED03);
+	exchange->row_digest =
+	    (exchange->row_digest ^ hash) * UINT64_C(0x9E3779B97F4A7C15) + UINT64_C(0xD1B54A32D192ED03);
 	exchange->row_set_digest += hash;
 }
 
@@ -286,7 +282,7 @@ exchange_chunks(Budget *budget, const Exchange *exchange, Buffer *out)
 		int64_t gap = passages[i].at - before;
 
 		if (!put_varint(budget, out, passages[i].bytes) ||
-			!put_varint(budget, out, gap > 0 ? (uint64_t) gap : 0))
+		    !put_varint(budget, out, gap > 0 ? (uint64_t) gap : 0))
 			return false;
 		before = passages[i].at;
 	}

@@ -54,9 +54,9 @@ typedef struct Exchange
 	bool terminated;  /* its Query, Sync or FunctionCall is in the queue */
 	bool is_complete; /* the answer came to its end */
 	bool is_truncated;
-	bool uncertain;   /* pairing_uncertain */
-	bool has_secret;  /* kept bytes must be walked and masked */
-	bool copy_failed; /* late CopyData belongs to it */
+	bool uncertain;          /* pairing_uncertain */
+	bool has_secret;         /* kept bytes must be walked and masked */
+	bool copy_failed;        /* late CopyData belongs to it */
 	char transaction_status; /* 0: none */
 
 	int64_t started_at;
@@ -98,7 +98,7 @@ extern void exchange_pool_free(ExchangePool *pool);
 
 /* Adds bytes of a direction: counts them all, keeps those under the limit. */
 extern void exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction,
-						  const uint8_t *data, size_t len, int64_t now, int64_t limit);
+                          const uint8_t *data, size_t len, int64_t now, int64_t limit);
 
 /* Moves all that `second` holds, which has no answer yet, to the end of `first`. */
 extern void exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t limit);

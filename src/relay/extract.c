@@ -50,7 +50,7 @@ terminate(Tracker *tracker, Exchange *exchange, QueueEntry entry)
 {
 	if (exchange && !tracker->skipping)
 		exchange->terminated = true;
-	pairing_push(tracker, entry);
+	queue_push(tracker, entry);
 }
 
 /*
@@ -104,10 +104,10 @@ read_parse(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 		text_release(env->texts, text);
 		return;
 	}
-	pairing_push(tracker, (QueueEntry){.id = WIRE_MSG_Parse,
-									   .count = 1,
-									   .statement = statement_make(env->texts, name.data,
-																   name.len, text)});
+	queue_push(tracker,
+	           (QueueEntry){.id = WIRE_MSG_Parse,
+	                        .count = 1,
+	                        .statement = statement_make(env->texts, name.data, name.len, text)});
 }
 
 /*
@@ -132,7 +132,7 @@ read_named(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len)
 		name = (WireSpan){NULL, 0};
 	if (name.len > 0)
 		entry.statement = statement_make(tracker->env->texts, name.data, name.len, NULL);
-	pairing_push(tracker, entry);
+	queue_push(tracker, entry);
 }
 
 /*
@@ -148,7 +148,7 @@ read_sync(Tracker *tracker, Exchange *exchange)
 	{
 		entry.bare = true;
 		entry.at = tracker->front.header_at;
-		pairing_push(tracker, entry);
+		queue_push(tracker, entry);
 		return;
 	}
 	exchange->has |= HAS_EXTENDED;
@@ -164,7 +164,7 @@ read_copy_end(Tracker *tracker, Exchange *exchange, WireMessageId id)
 	if (exchange == tracker->late)
 		tracker_finish_late(tracker);
 	else if (!tracker->skipping)
-		pairing_push(tracker, (QueueEntry){.id = (uint16_t) id, .count = 1});
+		queue_push(tracker, (QueueEntry){.id = (uint16_t) id, .count = 1});
 }
 
 /*
@@ -185,8 +185,7 @@ extract_frontend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t
 		case WIRE_MSG_FunctionCall:
 			exchange->has |= HAS_FUNCTION_CALL;
 			if (!tracker->skipping)
-				terminate(tracker, exchange,
-						  (QueueEntry){.id = WIRE_MSG_FunctionCall, .count = 1});
+				terminate(tracker, exchange, (QueueEntry){.id = WIRE_MSG_FunctionCall, .count = 1});
 			break;
 		case WIRE_MSG_Sync:
 			read_sync(tracker, exchange);
@@ -230,7 +229,7 @@ read_tag(Exchange *exchange, const uint8_t *body, size_t len)
 	tag = values[WIRE_CommandComplete_tag].bytes;
 	exchange->statement_count++;
 	exchange->tag_len =
-		(uint32_t) (tag.len < sizeof(exchange->tag) ? tag.len : sizeof(exchange->tag));
+	    (uint32_t) (tag.len < sizeof(exchange->tag) ? tag.len : sizeof(exchange->tag));
 	if (exchange->tag_len > 0)
 		memcpy(exchange->tag, tag.data, exchange->tag_len);
 	rows = wire_tag_rows((const char *) tag.data, tag.len);
@@ -249,7 +248,7 @@ follow_tag(Tracker *tracker, const Exchange *exchange)
 	size_t len = exchange->tag_len;
 
 	if ((len == sizeof(discard_all) - 1 && memcmp(exchange->tag, discard_all, len) == 0) ||
-		(len == sizeof(deallocate_all) - 1 && memcmp(exchange->tag, deallocate_all, len) == 0))
+	    (len == sizeof(deallocate_all) - 1 && memcmp(exchange->tag, deallocate_all, len) == 0))
 		statement_drop_all(tracker->env->texts, &tracker->statements);
 }
 
@@ -270,7 +269,7 @@ read_error(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 			memcpy(exchange->sqlstate, state.data, 5);
 			if (exchange->recorded && wire_error_field(body, len, 'M', &message))
 				buffer_append(tracker->env->budget, &exchange->error_message, message.data,
-							  message.len);
+				              message.len);
 		}
 	}
 	if (!(exchange->has & HAS_STARTUP))
@@ -302,7 +301,7 @@ read_parameter(Tracker *tracker, const uint8_t *body, size_t len)
 	WireSpan value;
 
 	if (wire_decode(WIRE_MSG_ParameterStatus, body, len, values) < 2 ||
-		!values[WIRE_ParameterStatus_value].complete)
+	    !values[WIRE_ParameterStatus_value].complete)
 		return;
 	name = values[WIRE_ParameterStatus_name].bytes;
 	value = values[WIRE_ParameterStatus_value].bytes;
@@ -350,7 +349,7 @@ read_startup(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len
 		case WIRE_MSG_NegotiateProtocolVersion:
 			wire_decode(id, body, len, values);
 			tracker->minor_version =
-				(uint32_t) values[WIRE_NegotiateProtocolVersion_newest_version].number & 0xffff;
+			    (uint32_t) values[WIRE_NegotiateProtocolVersion_newest_version].number & 0xffff;
 			break;
 		default:
 			break;

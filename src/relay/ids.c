@@ -18,8 +18,8 @@ ids_next(Relay *relay)
 
 	if (relay->ids_left == 0)
 	{
-		uint64_t first = journal_reserve_ids(relay->config.journal_directory,
-											 relay->config.node_id, JOURNAL_ID_BLOCK);
+		uint64_t first = journal_reserve_ids(relay->config.journal_directory, relay->config.node_id,
+		                                     JOURNAL_ID_BLOCK);
 
 		if (first == 0)
 			return 0;

@@ -102,9 +102,9 @@ admit(Relay *relay, int fd, const struct sockaddr_storage *addr)
 	{
 		board_add(&relay->stats->sessions_refused, 1);
 		session_refuse(session, "too_many_sessions", "53300",
-					   "too many clients that are not authenticated yet: "
-					   "pgwire_trace.max_unauthenticated is %u",
-					   relay->config.max_unauthenticated);
+		               "too many clients that are not authenticated yet: "
+		               "pgwire_trace.max_unauthenticated is %u",
+		               relay->config.max_unauthenticated);
 	}
 }
 
@@ -162,7 +162,7 @@ listen_take(Relay *relay, const int *fds, uint32_t count)
 	{
 		relay->listeners[i] = fds[i];
 		relay->listener_events[i] =
-			event_new(relay->base, fds[i], EV_READ | EV_PERSIST, on_accept, relay);
+		    event_new(relay->base, fds[i], EV_READ | EV_PERSIST, on_accept, relay);
 		relay->listener_count++;
 	}
 	listen_set(relay, !relay->is_held);

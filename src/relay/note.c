@@ -20,7 +20,7 @@ send_note(Relay *relay, RelayNote *note)
 	size_t size = offsetof(RelayNote, text) + strlen(note->text) + 1;
 
 	if (send(relay->supervisor_fd, note, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-		note->kind == RELAY_NOTE_LOG)
+	    note->kind == RELAY_NOTE_LOG)
 		board_add(&relay->stats->log_lines_dropped, 1);
 }
 
@@ -52,7 +52,7 @@ relay_error(Relay *relay, const char *format, ...)
 	vsnprintf(note.text, sizeof(note.text), format, args);
 	va_end(args);
 	board_set_error(relay->stats->last_error, &relay->stats->last_error_at, clock_wall(),
-					note.text);
+	                note.text);
 	send_note(relay, &note);
 }
 

@@ -25,119 +25,6 @@
 #include "relay/tracker.h"
 
 /*
- * Returns entry i of the queue, 0 being its head; NULL behind its end.
- */
-static QueueEntry *
-entry_at(const Queue *queue, uint32_t i)
-{
-	if (i >= queue->count)
-		return NULL;
-	return &queue->entries[(queue->head + i) & (queue->cap - 1)];
-}
-
-/*
- * Doubles the ring.
- */
-static bool
-queue_grow(Budget *budget, Queue *queue)
-{
-	uint32_t cap = queue->cap ? queue->cap * 2 : 16;
-	QueueEntry *entries = budget_alloc(budget, cap * sizeof(QueueEntry));
-
-	if (!entries)
-		return false;
-	for (uint32_t i = 0; i < queue->count; i++)
-		entries[i] = *entry_at(queue, i);
-	budget_free(budget, queue->entries, queue->cap * sizeof(QueueEntry));
-	queue->entries = entries;
-	queue->cap = cap;
-	queue->head = 0;
-	return true;
-}
-
-/*
- * Tells whether an entry ends an exchange.
- */
-static bool
-is_terminator(const QueueEntry *entry)
-{
-	return entry->id == WIRE_MSG_Query || entry->id == WIRE_MSG_Sync ||
-		   entry->id == WIRE_MSG_FunctionCall || entry->id == WIRE_MSG_StartupMessage;
-}
-
-/*
- * Tells whether an entry ends the client's side of a COPY.
- */
-static bool
-is_copy_end(const QueueEntry *entry)
-{
-	return entry->id == WIRE_MSG_CopyDone || entry->id == WIRE_MSG_CopyFail;
-}
-
-/*
- * Frees what an entry owns.
- */
-static void
-entry_free(Tracker *tracker, QueueEntry *entry)
-{
-	statement_free(tracker->env->texts, entry->statement);
-	text_release(tracker->env->texts, entry->text);
-	entry->statement = NULL;
-	entry->text = NULL;
-}
-
-/*
- * Takes the head off the queue, or one of its count.
- */
-static void
-pop(Tracker *tracker)
-{
-	Queue *queue = &tracker->queue;
-	QueueEntry *head = entry_at(queue, 0);
-
-	queue->answered++;
-	if (--head->count > 0)
-		return;
-	entry_free(tracker, head);
-	queue->head = (queue->head + 1) & (queue->cap - 1);
-	queue->count--;
-}
-
-/*
- * Adds an unanswered message.  Takes over what the entry owns.  Returns false
- * where the queue is too long: extended messages are not told apart then.
- */
-bool
-pairing_push(Tracker *tracker, QueueEntry entry)
-{
-	Queue *queue = &tracker->queue;
-	QueueEntry *tail = queue->count ? entry_at(queue, queue->count - 1) : NULL;
-	bool answers = is_terminator(&entry);
-
-	if (!answers && queue->count >= TRACKER_QUEUE_LIMIT)
-	{
-		entry_free(tracker, &entry);
-		return false;
-	}
-	queue->pushed++;
-	if (answers)
-		queue->owed = queue->pushed;
-	if (tail && tail->bare && entry.bare && tail->at == entry.at)
-	{
-		tail->count++;
-		return true;
-	}
-	if (queue->count == queue->cap && !queue_grow(tracker->env->budget, queue))
-	{
-		entry_free(tracker, &entry);
-		tracker->desynchronised = true;
-		return false;
-	}
-	queue->entries[(queue->head + queue->count++) & (queue->cap - 1)] = entry;
-	return true;
-}
-
-/*
  * Tells whether the last exchange is open: its terminator has not come.
  */
 bool
@@ -205,36 +92,9 @@ give_bare_sync(Tracker *tracker, Exchange *exchange, int64_t at)
 	const TrackerEnv *env = tracker->env;
 
 	exchange_take(env->exchanges, exchange, WIRE_FRONTEND, sync, sizeof(sync), at,
-				  env->keeps_bytes ? env->request_limit : 0);
+	              env->keeps_bytes ? env->request_limit : 0);
 	exchange->has |= HAS_EXTENDED;
 	exchange->terminated = true;
-}
-
-/*
- * Makes the first Sync of the bare ones at the head an entry of its own, which
- * ends the first exchange of the list.
- */
-static void
-split_bare(Tracker *tracker)
-{
-	Queue *queue = &tracker->queue;
-	QueueEntry *head = entry_at(queue, 0);
-	QueueEntry sync = {.id = WIRE_MSG_Sync, .count = 1};
-
-	if (head->count == 1)
-	{
-		head->bare = false;
-		return;
-	}
-	if (queue->count == queue->cap && !queue_grow(tracker->env->budget, queue))
-	{
-		tracker->desynchronised = true;
-		return;
-	}
-	entry_at(queue, 0)->count--;
-	queue->head = (queue->head - 1) & (queue->cap - 1);
-	queue->count++;
-	*entry_at(queue, 0) = sync;
 }
 
 /*
@@ -251,14 +111,15 @@ settle(Tracker *tracker)
 	{
 		const QueueEntry *entry = NULL;
 
-		for (uint32_t i = 0; (entry = entry_at(&tracker->queue, i)) && is_copy_end(entry); i++)
+		for (uint32_t i = 0; (entry = queue_at(&tracker->queue, i)) && queue_is_copy_end(entry);
+		     i++)
 			;
 		if (entry && entry->bare)
 		{
-			if (entry != entry_at(&tracker->queue, 0))
+			if (entry != queue_at(&tracker->queue, 0))
 				return; /* behind a CopyDone that is dropped first */
 			give_bare_sync(tracker, first, entry->at);
-			split_bare(tracker);
+			queue_split_bare(tracker);
 			return;
 		}
 		if (!first->next)
@@ -282,18 +143,18 @@ settle(Tracker *tracker)
 static void
 drop(Tracker *tracker)
 {
-	const QueueEntry *head = entry_at(&tracker->queue, 0);
-	bool ended = is_terminator(head);
+	const QueueEntry *head = queue_at(&tracker->queue, 0);
+	bool ended = queue_is_terminator(head);
 
 	if (ended && head->bare)
 	{
 		/* it ends nothing yet: give it to the first exchange, which goes on */
 		give_bare_sync(tracker, tracker->first, head->at);
-		split_bare(tracker);
+		queue_split_bare(tracker);
 	}
 	if (ended && tracker->first)
 		tracker->first->terminated = false;
-	pop(tracker);
+	queue_pop(tracker);
 	if (ended)
 		settle(tracker);
 }
@@ -306,8 +167,8 @@ drop_late_copy(Tracker *tracker)
 {
 	const QueueEntry *head;
 
-	while ((head = entry_at(&tracker->queue, 0)) && is_copy_end(head))
-		pop(tracker);
+	while ((head = queue_at(&tracker->queue, 0)) && queue_is_copy_end(head))
+		queue_pop(tracker);
 	settle(tracker);
 }
 
@@ -325,9 +186,9 @@ resolve_failed_copy(Tracker *tracker)
 	bool behind_copy_end = false;
 
 	tracker->copy_unsure = false;
-	for (uint32_t i = 0; (entry = entry_at(queue, i)); i++)
+	for (uint32_t i = 0; (entry = queue_at(queue, i)); i++)
 	{
-		behind_copy_end |= is_copy_end(entry);
+		behind_copy_end |= queue_is_copy_end(entry);
 		if (entry->id != WIRE_MSG_Sync)
 			continue;
 		if (first_sync == UINT32_MAX)
@@ -356,12 +217,12 @@ resolve_failed_copy(Tracker *tracker)
 static bool
 is_stray_ready(const Tracker *tracker)
 {
-	const QueueEntry *head = entry_at(&tracker->queue, 0);
+	const QueueEntry *head = queue_at(&tracker->queue, 0);
 
 	if (!head || !tracker->first)
 		return true;
 	return head->id != WIRE_MSG_Sync && head->id != WIRE_MSG_StartupMessage &&
-		   tracker->first->first_response_at < 0;
+	       tracker->first->first_response_at < 0;
 }
 
 /*
@@ -376,7 +237,7 @@ pairing_current(Tracker *tracker, WireMessageId id)
 	if (id == WIRE_MSG_ReadyForQuery && tracker->copy_unsure)
 		resolve_failed_copy(tracker);
 	drop_late_copy(tracker);
-	head = entry_at(&tracker->queue, 0);
+	head = queue_at(&tracker->queue, 0);
 	if (head && head->bare)
 	{
 		Exchange *exchange = tracker_begin(tracker, head->at);
@@ -388,7 +249,7 @@ pairing_current(Tracker *tracker, WireMessageId id)
 		tracker->first = exchange;
 		if (!tracker->last)
 			tracker->last = exchange;
-		split_bare(tracker);
+		queue_split_bare(tracker);
 	}
 	if (id == WIRE_MSG_ReadyForQuery && is_stray_ready(tracker))
 		return NULL;
@@ -429,7 +290,7 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 		exchange_set_query(exchange, statement->text);
 		if (exchange->recorded)
 			buffer_append(tracker->env->budget, &exchange->query_hashes, &statement->text->hash,
-						  sizeof(uint64_t));
+			              sizeof(uint64_t));
 	}
 	else if (entry->id == WIRE_MSG_Close && !entry->portal && done)
 		statement_drop(texts, &tracker->statements, name, len);
@@ -479,19 +340,19 @@ finish_query_copy(Tracker *tracker)
 	const QueueEntry *entry;
 	uint32_t gone = 1;
 
-	while ((entry = entry_at(queue, gone)) && entry->bare)
+	while ((entry = queue_at(queue, gone)) && entry->bare)
 		gone++;
-	if (!entry || !is_copy_end(entry))
+	if (!entry || !queue_is_copy_end(entry))
 		return;
 	for (uint32_t i = 1; i <= gone; i++)
 	{
-		entry = entry_at(queue, i);
+		entry = queue_at(queue, i);
 		queue->answered += entry->count;
 		for (uint32_t n = 0; entry->bare && n < entry->count; n++)
 			give_bare_sync(tracker, tracker->first, entry->at);
 	}
 	for (uint32_t i = 1; i + gone < queue->count; i++)
-		*entry_at(queue, i) = *entry_at(queue, i + gone);
+		*queue_at(queue, i) = *queue_at(queue, i + gone);
 	queue->count -= gone;
 }
 
@@ -505,9 +366,9 @@ finish_execute_copy(Tracker *tracker)
 	const QueueEntry *head;
 	bool sent = false;
 
-	for (uint32_t i = 0; (head = entry_at(&tracker->queue, i)) && !sent; i++)
-		sent = is_copy_end(head);
-	while (sent && (head = entry_at(&tracker->queue, 0)) && !is_copy_end(head))
+	for (uint32_t i = 0; (head = queue_at(&tracker->queue, i)) && !sent; i++)
+		sent = queue_is_copy_end(head);
+	while (sent && (head = queue_at(&tracker->queue, 0)) && !queue_is_copy_end(head))
 		drop(tracker);
 	drop_late_copy(tracker);
 }
@@ -519,11 +380,11 @@ void
 pairing_answer(Tracker *tracker, WireMessageId id)
 {
 	WireMessageId expected = answered_by(id);
-	QueueEntry *head = entry_at(&tracker->queue, 0);
+	QueueEntry *head = queue_at(&tracker->queue, 0);
 	bool was_copy = tracker->copy_in && id == WIRE_MSG_CommandComplete;
 
-	if (head && is_terminator(head) && !head->bare && head->id != WIRE_MSG_Sync &&
-		expected != WIRE_MSG_Parse && expected != WIRE_MSG_Bind && expected != WIRE_MSG_Close)
+	if (head && queue_is_terminator(head) && !head->bare && head->id != WIRE_MSG_Sync &&
+	    expected != WIRE_MSG_Parse && expected != WIRE_MSG_Bind && expected != WIRE_MSG_Close)
 	{
 		/* rows, tags and descriptions of a Query: it waits for ReadyForQuery */
 		if (was_copy)
@@ -537,7 +398,7 @@ pairing_answer(Tracker *tracker, WireMessageId id)
 		return;
 	}
 	apply(tracker, head, true);
-	pop(tracker);
+	queue_pop(tracker);
 	tracker->copy_in &= !was_copy;
 	if (was_copy)
 		finish_execute_copy(tracker);
@@ -549,7 +410,7 @@ pairing_answer(Tracker *tracker, WireMessageId id)
 void
 pairing_copy_in(Tracker *tracker)
 {
-	const QueueEntry *head = entry_at(&tracker->queue, 0);
+	const QueueEntry *head = queue_at(&tracker->queue, 0);
 
 	tracker->copy_in = true;
 	if (!head || (head->id != WIRE_MSG_Query && head->id != WIRE_MSG_Execute))
@@ -563,25 +424,25 @@ pairing_copy_in(Tracker *tracker)
 void
 pairing_error(Tracker *tracker)
 {
-	QueueEntry *head = entry_at(&tracker->queue, 0);
+	QueueEntry *head = queue_at(&tracker->queue, 0);
 	bool was_copy = tracker->copy_in;
 
 	tracker->copy_in = false;
 	if (tracker->first && was_copy)
 		tracker->first->copy_failed = true;
-	if (!head || is_terminator(head))
+	if (!head || queue_is_terminator(head))
 		return;
 	apply(tracker, head, false);
-	pop(tracker);
+	queue_pop(tracker);
 	if (was_copy)
 	{
 		/* whether the server has read a Sync that came before is not known yet */
 		tracker->copy_unsure = true;
-		for (uint32_t i = 0; (head = entry_at(&tracker->queue, i)); i++)
+		for (uint32_t i = 0; (head = queue_at(&tracker->queue, i)); i++)
 			if (head->id == WIRE_MSG_Sync)
 				return;
 	}
-	while ((head = entry_at(&tracker->queue, 0)) && head->id != WIRE_MSG_Sync)
+	while ((head = queue_at(&tracker->queue, 0)) && head->id != WIRE_MSG_Sync)
 		drop(tracker);
 	tracker->skipping = !head;
 }
@@ -607,7 +468,7 @@ finish_first(Tracker *tracker, bool is_complete)
 void
 pairing_ready(Tracker *tracker)
 {
-	QueueEntry *head = entry_at(&tracker->queue, 0);
+	QueueEntry *head = queue_at(&tracker->queue, 0);
 
 	tracker->copy_in = false;
 	tracker->client_waits = true;
@@ -619,17 +480,17 @@ pairing_ready(Tracker *tracker)
 	}
 	else
 	{
-		if (head && !is_terminator(head))
+		if (head && !queue_is_terminator(head))
 			mismatch(tracker);
-		while ((head = entry_at(&tracker->queue, 0)) && !is_terminator(head))
+		while ((head = queue_at(&tracker->queue, 0)) && !queue_is_terminator(head))
 		{
 			apply(tracker, head, true);
-			pop(tracker);
+			queue_pop(tracker);
 		}
 		if (head && tracker->first)
 		{
 			apply(tracker, head, true);
-			pop(tracker);
+			queue_pop(tracker);
 			finish_first(tracker, true);
 		}
 	}
@@ -649,22 +510,22 @@ pairing_abandon(Tracker *tracker, bool is_uncertain)
 	{
 		Exchange *first;
 
-		if ((head = entry_at(&tracker->queue, 0)) && head->bare)
+		if ((head = queue_at(&tracker->queue, 0)) && head->bare)
 			pairing_current(tracker, WIRE_MSG_Unknown);
 		if (!(first = tracker->first))
 		{
-			pop(tracker);
+			queue_pop(tracker);
 			continue;
 		}
-		while ((head = entry_at(&tracker->queue, 0)) && !is_terminator(head))
+		while ((head = queue_at(&tracker->queue, 0)) && !queue_is_terminator(head))
 		{
 			apply(tracker, head, true);
-			pop(tracker);
+			queue_pop(tracker);
 		}
 		if (head && first->terminated)
 		{
 			apply(tracker, head, true);
-			pop(tracker);
+			queue_pop(tracker);
 		}
 		first->uncertain |= is_uncertain;
 		finish_first(tracker, false);

@@ -33,6 +33,7 @@
 #define STARTUP_PACKET_MAX 10000 /* the server's own limit */
 #define AUTH_MESSAGE_MAX 65536   /* the server takes no longer answer */
 #define CANCEL_WAIT_MS 5000
+#define FLUSH_WAIT_S 60 /* an ended session waits so long for a client that does not read */
 
 struct Relay;
 
@@ -43,10 +44,10 @@ typedef struct Leg
 	struct event *write_event;
 	bool is_reading; /* what the events are set to */
 	bool is_writing;
-	bool at_end;      /* it sends no more */
-	bool passed_end;  /* it was told that the other leg sends no more */
-	Buffer pending;   /* to be sent to it */
-	size_t sent;      /* bytes of pending that are gone already */
+	bool at_end;     /* it sends no more */
+	bool passed_end; /* it was told that the other leg sends no more */
+	Buffer pending;  /* to be sent to it */
+	size_t sent;     /* bytes of pending that are gone already */
 } Leg;
 
 typedef enum SessionState
@@ -72,24 +73,24 @@ typedef struct Session
 	struct event *retry;    /* session id, or carrier, tried again */
 
 	Tracker tracker;
-	bool is_tracked;     /* bytes are decoded */
-	bool is_recorded;    /* it makes rows: has an id, is not filtered */
-	bool has_packet;     /* its startup packet came whole */
-	bool is_counted;     /* in sessions_open */
-	bool is_waiting;     /* in unauthenticated */
+	bool is_tracked;  /* bytes are decoded */
+	bool is_recorded; /* it makes rows: has an id, is not filtered */
+	bool has_packet;  /* its startup packet came whole */
+	bool is_counted;  /* in sessions_open */
+	bool is_waiting;  /* in unauthenticated */
 	bool saw_ssl;
 	bool saw_gss;
-	uint32_t answers;    /* one-byte answers, the first bytes of exchange 0 */
-	Buffer input;        /* startup: what came; later: bytes kept back until AuthenticationOk */
-	Buffer packet;       /* the client's own StartupMessage or CancelRequest */
-	size_t packet_at;    /* where it begins in exchange 0's request */
+	uint32_t answers; /* one-byte answers, the first bytes of exchange 0 */
+	Buffer input;     /* startup: what came; later: bytes kept back until AuthenticationOk */
+	Buffer packet;    /* the client's own StartupMessage or CancelRequest */
+	size_t packet_at; /* where it begins in exchange 0's request */
 
 	uint64_t session_id; /* 0: none */
 	int slot;            /* -1: none */
 	uint32_t upstream;   /* index of the address being tried */
 	int64_t ids_waited_since;
-	int64_t accepted_wall; /* microseconds since 2000-01-01 */
-	int64_t accepted_at;   /* monotonic microseconds */
+	int64_t accepted_wall;    /* microseconds since 2000-01-01 */
+	int64_t accepted_at;      /* monotonic microseconds */
 	int64_t authenticated_at; /* since accepted_at; -1 */
 	int64_t ended_at;
 	struct sockaddr_storage client_addr;
@@ -136,9 +137,9 @@ typedef struct Relay
 	bool is_stopping;
 	bool wake_due;
 	int64_t last_wake;
-	Tuple tuple;	   /* of the record being made */
+	Tuple tuple;       /* of the record being made */
 	Buffer normalised; /* scratch */
-	Buffer chunks;	   /* scratch */
+	Buffer chunks;     /* scratch */
 
 	struct event *heartbeat;
 	struct event *wake_timer;
@@ -156,15 +157,15 @@ extern int64_t clock_wall(void);      /* microseconds since 2000-01-01 UTC */
 
 /* note.c */
 extern void relay_log(Relay *relay, RelaySeverity severity, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 extern void relay_error(Relay *relay, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 extern void relay_wake_writer(Relay *relay);
 
 /* config.c */
 extern void config_receive(Relay *relay);
 extern bool config_filtered(const RelayConfig *config, WireSpan database, WireSpan user,
-							WireSpan application);
+                            WireSpan application);
 
 /* listen.c */
 extern void listen_take(Relay *relay, const int *fds, uint32_t count);
@@ -177,8 +178,9 @@ extern void session_close(Session *session, const char *reason);
 extern void session_free(Session *session);
 extern void session_update(Session *session);
 extern void session_authenticated(Session *session);
+extern void session_flush(Session *session);
 extern void session_refuse(Session *session, const char *reason, const char *sqlstate,
-						   const char *format, ...) __attribute__((format(printf, 4, 5)));
+                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 extern int64_t session_now(const Session *session);
 
 /* startup.c */
@@ -193,7 +195,7 @@ extern void carrier_release(Session *session);
 /* pump.c */
 extern bool leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len);
 extern void leg_attach(Session *session, Leg *leg, int fd, event_callback_fn on_read,
-					   event_callback_fn on_write);
+                       event_callback_fn on_write);
 extern void leg_close(Session *session, Leg *leg);
 extern void pump_client_readable(evutil_socket_t fd, short what, void *arg);
 extern void pump_server_readable(evutil_socket_t fd, short what, void *arg);

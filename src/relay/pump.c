@@ -26,7 +26,7 @@ other_leg(Session *session, Leg *leg)
  */
 void
 leg_attach(Session *session, Leg *leg, int fd, event_callback_fn on_read,
-		   event_callback_fn on_write)
+           event_callback_fn on_write)
 {
 	struct event_base *base = session->relay->base;
 
@@ -80,7 +80,8 @@ leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len)
 	}
 	if (leg == &session->client)
 		board_add(&session->relay->stats->bytes_to_client, len);
-	return done == len || buffer_keep(&session->relay->budget, &leg->pending, data + done, len - done);
+	return done == len ||
+	       buffer_keep(&session->relay->budget, &leg->pending, data + done, len - done);
 }
 
 /*
@@ -92,7 +93,7 @@ flush_pending(Session *session, Leg *leg)
 	while (leg->sent < leg->pending.len)
 	{
 		ssize_t n = send(leg->fd, leg->pending.data + leg->sent, leg->pending.len - leg->sent,
-						 MSG_NOSIGNAL);
+		                 MSG_NOSIGNAL);
 
 		if (n >= 0)
 			leg->sent += (size_t) n;
@@ -113,7 +114,7 @@ static void
 pass_end(Session *session, Leg *from, Leg *to)
 {
 	if (!from->at_end || to->fd < 0 || to->passed_end || to->pending.len > 0 ||
-		session->input.len > 0)
+	    session->input.len > 0)
 		return;
 	to->passed_end = true;
 	shutdown(to->fd, SHUT_WR);
@@ -135,18 +136,14 @@ pump_server_gone(Session *session)
 		else if (relay->is_stopping)
 			session->end_reason = "server_shutdown";
 		else if (!session->tracker.is_ready &&
-				 strncmp(session->tracker.last_sqlstate, "28", 2) == 0)
+		         strncmp(session->tracker.last_sqlstate, "28", 2) == 0)
 			session->end_reason = "authentication_failed";
 		else
 			session->end_reason = "server_closed";
 	}
 	leg_close(session, &session->server);
 	carrier_release(session);
-	session->state = SESSION_FLUSHING;
-	if (session->client.pending.len == 0)
-		session_close(session, NULL);
-	else
-		session_update(session);
+	session_flush(session);
 }
 
 /*
@@ -178,10 +175,10 @@ observe(Session *session, Leg *from, const uint8_t *data, size_t len)
 	{
 		board_add(&session->relay->stats->sessions_desynchronised, 1);
 		relay_log(session->relay, RELAY_LOG,
-				  "session %llu is forwarded, but no longer decoded: its %s sends what is no "
-				  "protocol",
-				  (unsigned long long) session->session_id,
-				  from == &session->client ? "client" : "server");
+		          "session %llu is forwarded, but no longer decoded: its %s sends what is no "
+		          "protocol",
+		          (unsigned long long) session->session_id,
+		          from == &session->client ? "client" : "server");
 	}
 }
 
@@ -228,14 +225,14 @@ pass_answers(Session *session)
 	while (input->len >= 5 && input->data[0] == 'p')
 	{
 		uint32_t length = (uint32_t) input->data[1] << 24 | (uint32_t) input->data[2] << 16 |
-						  (uint32_t) input->data[3] << 8 | input->data[4];
+		                  (uint32_t) input->data[3] << 8 | input->data[4];
 		size_t size = (size_t) length + 1;
 
 		if (length < 4 || length > AUTH_MESSAGE_MAX)
 		{
 			session_refuse(session, "protocol_violation", "08P01",
-						   "invalid length of authentication message: %u (4 to %d expected)",
-						   length, AUTH_MESSAGE_MAX);
+			               "invalid length of authentication message: %u (4 to %d expected)",
+			               length, AUTH_MESSAGE_MAX);
 			return false;
 		}
 		if (input->len < size)
@@ -296,7 +293,7 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 	if (session->state == SESSION_AUTHENTICATING && session->tracker.desynchronised)
 	{
 		session_refuse(session, "protocol_violation", "08P01",
-					   "the server's answer to the startup packet makes no sense");
+		               "the server's answer to the startup packet makes no sense");
 		return false;
 	}
 	if (!leg_send(session, to, data, len))
@@ -391,9 +388,9 @@ pump_client_writable(evutil_socket_t fd, short what, void *arg)
 		client_gone(session);
 		return;
 	}
-	if (session->state == SESSION_FLUSHING && session->client.pending.len == 0)
+	if (session->state == SESSION_FLUSHING)
 	{
-		session_close(session, NULL);
+		session_flush(session);
 		return;
 	}
 	pass_end(session, &session->server, &session->client);

@@ -256,7 +256,7 @@ record_session(Session *session)
 	tuple_null(tuple);
 	add_pairs(tuple, session, pairs);
 	add_pairs(tuple, session,
-			  (WireSpan){tracker->server_parameters.data, tracker->server_parameters.len});
+	          (WireSpan){tracker->server_parameters.data, tracker->server_parameters.len});
 	tuple_int8(tuple, session->exchange_count);
 	tuple_int8(tuple, (int64_t) tracker->request_bytes);
 	tuple_int8(tuple, (int64_t) tracker->response_bytes);
@@ -272,7 +272,7 @@ record_session(Session *session)
  */
 static void
 mask_messages(const Tracker *tracker, WireDirection direction, WirePhase phase, uint8_t *data,
-			  size_t len)
+              size_t len)
 {
 	WireFramer framer = {{0}, 0, 0};
 	WireFrame frame;
@@ -285,8 +285,8 @@ mask_messages(const Tracker *tracker, WireDirection direction, WirePhase phase, 
 			return;
 		if (frame.begins && frame.body.len > 0)
 			wire_mask_body(
-				wire_type_of(direction, frame.type, phase, frame.body.data, frame.body.len),
-				data + (consumed - frame.body.len), frame.body.len, tracker->standard_strings);
+			    wire_type_of(direction, frame.type, phase, frame.body.data, frame.body.len),
+			    data + (consumed - frame.body.len), frame.body.len, tracker->standard_strings);
 		data += consumed;
 		len -= consumed;
 	}
@@ -307,15 +307,15 @@ mask_startup(const Session *session, Exchange *exchange)
 	{
 		if (request->len > session->packet_at + 8)
 			wire_mask_body(WIRE_MSG_CancelRequest, request->data + session->packet_at + 8,
-						   request->len - session->packet_at - 8, true);
+			               request->len - session->packet_at - 8, true);
 		return;
 	}
 	if (request->len > typed)
 		mask_messages(tracker, WIRE_FRONTEND, WIRE_PHASE_PASSWORD, request->data + typed,
-					  request->len - typed);
+		              request->len - typed);
 	if (response->len > session->answers)
 		mask_messages(tracker, WIRE_BACKEND, WIRE_PHASE_NORMAL, response->data + session->answers,
-					  response->len - session->answers);
+		              response->len - session->answers);
 }
 
 /*
@@ -330,7 +330,7 @@ mask_exchange(const Session *session, Exchange *exchange)
 		mask_startup(session, exchange);
 	else
 		mask_messages(&session->tracker, WIRE_FRONTEND, WIRE_PHASE_NORMAL,
-					  exchange->request.kept.data, exchange->request.kept.len);
+		              exchange->request.kept.data, exchange->request.kept.len);
 }
 
 /*
@@ -355,8 +355,8 @@ add_query(Tuple *tuple, const Session *session, const Text *text, bool normalise
 			return;
 		}
 		tuple_text(tuple, scratch->data,
-				   wire_normalise(text->data, text->len, session->tracker.standard_strings,
-								  (char *) scratch->data, scratch->cap));
+		           wire_normalise(text->data, text->len, session->tracker.standard_strings,
+		                          (char *) scratch->data, scratch->cap));
 		buffer_reset(&relay->budget, scratch, 64 * 1024);
 	}
 }

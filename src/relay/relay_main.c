@@ -156,7 +156,7 @@ make_loop(Relay *relay)
 	relay->wake_timer = evtimer_new(relay->base, on_wake_due, relay);
 	relay->drain_timer = evtimer_new(relay->base, on_drained, relay);
 	relay->supervisor_event =
-		event_new(relay->base, relay->supervisor_fd, EV_READ | EV_PERSIST, on_supervisor, relay);
+	    event_new(relay->base, relay->supervisor_fd, EV_READ | EV_PERSIST, on_supervisor, relay);
 	event_add(relay->supervisor_event, NULL);
 }
 

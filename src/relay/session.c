@@ -38,7 +38,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		session_close(session, NULL);
 	else
 		session_refuse(session, "authentication_timeout", "57014",
-					   "canceling authentication due to timeout");
+		               "canceling authentication due to timeout");
 }
 
 /*
@@ -65,7 +65,7 @@ session_open(Relay *relay, int fd, const struct sockaddr_storage *addr)
 {
 	Session *session = budget_alloc(&relay->budget, sizeof(Session));
 	struct timeval timeout = {relay->config.authentication_timeout_ms / 1000,
-							  (relay->config.authentication_timeout_ms % 1000) * 1000};
+	                          (relay->config.authentication_timeout_ms % 1000) * 1000};
 
 	if (!session)
 	{
@@ -165,15 +165,14 @@ session_update(Session *session)
 {
 	bool held = session->relay->is_held;
 	bool passing = session->state == SESSION_AUTHENTICATING || session->state == SESSION_OPEN ||
-				   session->state == SESSION_CANCELLING;
+	               session->state == SESSION_CANCELLING;
 
 	if (session->state == SESSION_CLOSED)
 		return;
-	set_events(&session->client, !held && wants_client(session),
-			   session->client.pending.len > 0);
+	set_events(&session->client, !held && wants_client(session), session->client.pending.len > 0);
 	set_events(&session->server,
-			   !held && passing && !session->server.at_end && session->client.pending.len == 0,
-			   session->server.pending.len > 0 || session->state == SESSION_CONNECTING);
+	           !held && passing && !session->server.at_end && session->client.pending.len == 0,
+	           session->server.pending.len > 0 || session->state == SESSION_CONNECTING);
 }
 
 /*
@@ -192,6 +191,25 @@ session_authenticated(Session *session)
 		tracker_free(&session->tracker);
 		session->tracker.is_ready = true;
 	}
+}
+
+/*
+ * Goes on to the end of a session: what is pending still goes to the client, as
+ * long as that takes bytes at all.
+ */
+void
+session_flush(Session *session)
+{
+	struct timeval wait = {FLUSH_WAIT_S, 0};
+
+	session->state = SESSION_FLUSHING;
+	if (session->client.pending.len == 0)
+	{
+		session_close(session, NULL);
+		return;
+	}
+	evtimer_add(session->deadline, &wait);
+	session_update(session);
 }
 
 /*
@@ -216,11 +234,10 @@ session_refuse(Session *session, const char *reason, const char *sqlstate, const
 		tracker_backend(&session->tracker, packet, len, session_now(session));
 	leg_close(session, &session->server);
 	carrier_release(session);
-	session->state = SESSION_FLUSHING;
-	if (!leg_send(session, &session->client, packet, len) || session->client.pending.len == 0)
-		session_close(session, NULL);
+	if (leg_send(session, &session->client, packet, len))
+		session_flush(session);
 	else
-		session_update(session);
+		session_close(session, NULL);
 }
 
 /*
@@ -255,7 +272,7 @@ record_end(Session *session)
 	if (session->is_tracked)
 		tracker_end(&session->tracker, session->ended_at);
 	if (session->end_reason && strcmp(session->end_reason, "cancel_request") != 0 &&
-		session->authenticated_at < 0)
+	    session->authenticated_at < 0)
 		board_add(&session->relay->stats->startups_failed, 1);
 }
 

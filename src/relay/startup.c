@@ -58,8 +58,7 @@ answer_encryption(Session *session, bool *seen, const char *name)
 		return false;
 	}
 	*seen = true;
-	tracker_add_startup(&session->tracker, WIRE_FRONTEND, session->input.data, 8, now,
-						HAS_STARTUP);
+	tracker_add_startup(&session->tracker, WIRE_FRONTEND, session->input.data, 8, now, HAS_STARTUP);
 	tracker_add_startup(&session->tracker, WIRE_BACKEND, no, 1, now, HAS_STARTUP);
 	session->answers++;
 	consume(session, 8);
@@ -102,31 +101,31 @@ check_packet(Session *session, WireSpan pairs, uint32_t version)
 	if (version >> 16 != 3)
 	{
 		session_refuse(session, "protocol_violation", "0A000",
-					   "unsupported frontend protocol %u.%u: pgwire_trace passes on 3.x",
-					   version >> 16, version & 0xffff);
+		               "unsupported frontend protocol %u.%u: pgwire_trace passes on 3.x",
+		               version >> 16, version & 0xffff);
 		return false;
 	}
 	if (session->packet.len > limit)
 	{
 		session_refuse(session, "protocol_violation", "08P01",
-					   "startup packet of %zu bytes is too long for pgwire_trace, which takes "
-					   "%zu; connect to the server's own port",
-					   session->packet.len, limit);
+		               "startup packet of %zu bytes is too long for pgwire_trace, which takes "
+		               "%zu; connect to the server's own port",
+		               session->packet.len, limit);
 		return false;
 	}
 	while (wire_pair_next(pairs, &at, &name, &value))
 		if (name.len == strlen(BOARD_TOKEN_PARAMETER) &&
-			strncasecmp((const char *) name.data, BOARD_TOKEN_PARAMETER, name.len) == 0)
+		    strncasecmp((const char *) name.data, BOARD_TOKEN_PARAMETER, name.len) == 0)
 		{
 			session_refuse(session, "protocol_violation", "08P01",
-						   "parameter \"%s\" is reserved for pgwire_trace itself",
-						   BOARD_TOKEN_PARAMETER);
+			               "parameter \"%s\" is reserved for pgwire_trace itself",
+			               BOARD_TOKEN_PARAMETER);
 			return false;
 		}
 	if (pairs.len == 0 || at != pairs.len - 1 || pairs.data[at] != 0)
 	{
 		session_refuse(session, "protocol_violation", "08P01",
-					   "invalid startup packet layout: expected terminator as last byte");
+		               "invalid startup packet layout: expected terminator as last byte");
 		return false;
 	}
 	return true;
@@ -173,7 +172,7 @@ decide_recording(Session *session, WireSpan pairs)
 	if (relay->config.sample_rate < 1.0)
 	{
 		if (getrandom(&dice, sizeof(dice), 0) != sizeof(dice) ||
-			dice >= relay->config.sample_rate * 4294967296.0)
+		    dice >= relay->config.sample_rate * 4294967296.0)
 		{
 			board_add(&relay->stats->sessions_sampled_out, 1);
 			return false;
@@ -214,8 +213,8 @@ take_startup(Session *session, uint32_t version)
 	{
 		board_add(&relay->stats->sessions_refused, 1);
 		session_refuse(session, "too_many_sessions", "53300",
-					   "too many traced sessions: pgwire_trace.max_sessions is %u",
-					   relay->config.max_sessions);
+		               "too many traced sessions: pgwire_trace.max_sessions is %u",
+		               relay->config.max_sessions);
 		return;
 	}
 	carrier_open(session);
@@ -249,13 +248,12 @@ take_packet(Session *session, uint32_t length, uint32_t code)
 	if (code == GSSENC_REQUEST_CODE && length == 8)
 		return answer_encryption(session, &session->saw_gss, "GSSENCRequest");
 	session->packet_at = session->tracker.first ? session->tracker.first->request.bytes : 0;
-	tracker_add_startup(&session->tracker, WIRE_FRONTEND, input->data, length,
-						session_now(session),
-						code == CANCEL_REQUEST_CODE ? HAS_CANCEL : HAS_STARTUP);
+	tracker_add_startup(&session->tracker, WIRE_FRONTEND, input->data, length, session_now(session),
+	                    code == CANCEL_REQUEST_CODE ? HAS_CANCEL : HAS_STARTUP);
 	if (!buffer_append(&session->relay->budget, &session->packet, input->data, length))
 	{
 		session_refuse(session, "protocol_violation", "53200",
-					   "out of memory: pgwire_trace.capture_memory is used up");
+		               "out of memory: pgwire_trace.capture_memory is used up");
 		return false;
 	}
 	consume(session, length);
@@ -296,12 +294,12 @@ startup_readable(Session *session)
 		{
 			board_add(&relay->stats->sessions_refused, 1);
 			session_refuse(session, "protocol_violation", "08P01",
-						   "invalid length of startup packet: %u (8 to %d expected)", length,
-						   STARTUP_PACKET_MAX);
+			               "invalid length of startup packet: %u (8 to %d expected)", length,
+			               STARTUP_PACKET_MAX);
 			return;
 		}
 		if (session->input.len < length ||
-			!take_packet(session, length, get_u32(session->input.data + 4)))
+		    !take_packet(session, length, get_u32(session->input.data + 4)))
 			break;
 	}
 	session_update(session);

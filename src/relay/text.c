@@ -40,7 +40,7 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 	bucket = &pool->buckets[hash % TEXT_BUCKETS];
 	for (text = *bucket; text; text = text->next)
 		if (text->hash == hash && text->len == len &&
-			(len == 0 || memcmp(text->data, pool->scratch.data, len) == 0))
+		    (len == 0 || memcmp(text->data, pool->scratch.data, len) == 0))
 			break;
 	if (!text)
 	{

@@ -68,7 +68,7 @@ take(Tracker *tracker, Exchange *exchange, WireDirection direction, const uint8_
 
 	if (exchange)
 		exchange_take(env->exchanges, exchange, direction, data, len, tracker->now,
-					  env->keeps_bytes ? limit : 0);
+		              env->keeps_bytes ? limit : 0);
 }
 
 /*
@@ -77,7 +77,7 @@ take(Tracker *tracker, Exchange *exchange, WireDirection direction, const uint8_
  */
 void
 tracker_add_startup(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t len,
-					int64_t now, uint32_t kind_flag)
+                    int64_t now, uint32_t kind_flag)
 {
 	tracker->now = now;
 	if (!tracker->first)
@@ -89,7 +89,7 @@ tracker_add_startup(Tracker *tracker, WireDirection direction, const uint8_t *da
 		exchange->terminated = true;
 		exchange->has_secret = true;
 		tracker->first = tracker->last = exchange;
-		pairing_push(tracker, (QueueEntry){.id = WIRE_MSG_StartupMessage, .count = 1});
+		queue_push(tracker, (QueueEntry){.id = WIRE_MSG_StartupMessage, .count = 1});
 	}
 	tracker->first->has |= kind_flag;
 	if (direction == WIRE_FRONTEND)
@@ -124,7 +124,7 @@ identify(const Tracker *tracker, WireDirection direction, const WireFrame *frame
 	id = wire_type_of(direction, frame->type, phase, frame->body.data, frame->body.len);
 	if (id == WIRE_MSG_Unknown)
 		id = wire_type_of(direction, frame->type, WIRE_PHASE_COPY, frame->body.data,
-						  frame->body.len);
+		                  frame->body.len);
 	return id;
 }
 
@@ -183,7 +183,7 @@ backend_target(Tracker *tracker, WireMessageId id)
 	}
 	finish_async(tracker);
 	if (exchange->first_response_at < 0 && id != WIRE_MSG_NoticeResponse &&
-		id != WIRE_MSG_NotificationResponse && id != WIRE_MSG_ParameterStatus)
+	    id != WIRE_MSG_NotificationResponse && id != WIRE_MSG_ParameterStatus)
 		exchange->first_response_at = tracker->now;
 	return exchange;
 }
@@ -223,7 +223,7 @@ read_body(Tracker *tracker, WireDirection direction, TrackerSide *side, const Wi
  */
 static void
 observe(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t consumed,
-		const WireFrame *frame, bool whole_header)
+        const WireFrame *frame, bool whole_header)
 {
 	bool is_front = direction == WIRE_FRONTEND;
 	TrackerSide *side = is_front ? &tracker->front : &tracker->back;
@@ -233,7 +233,7 @@ observe(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t c
 		side->id = identify(tracker, direction, frame);
 		side->wanted = extract_wants(tracker, side->id);
 		side->target = is_front ? frontend_target(tracker, side->id, frame->length)
-								: backend_target(tracker, side->id);
+		                        : backend_target(tracker, side->id);
 		side->has_target = true;
 		if (whole_header)
 			take(tracker, side->target, direction, data, consumed);
@@ -324,7 +324,7 @@ tracker_throttled(const Tracker *tracker)
 	const Queue *queue = &tracker->queue;
 
 	return !tracker->copy_in && !tracker->desynchronised && queue->owed > queue->answered &&
-		   queue->owed - queue->answered >= TRACKER_OWED_LIMIT;
+	       queue->owed - queue->answered >= TRACKER_OWED_LIMIT;
 }
 
 /*

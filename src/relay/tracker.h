@@ -104,15 +104,15 @@ typedef struct TrackerSide
 typedef struct Tracker
 {
 	const TrackerEnv *env;
-	bool recorded;  /* exchanges that begin now make rows */
+	bool recorded; /* exchanges that begin now make rows */
 	bool authenticated;
-	bool is_ready;  /* first ReadyForQuery was seen */
+	bool is_ready; /* first ReadyForQuery was seen */
 	bool desynchronised;
-	bool skipping;      /* the server skips to the next Sync, which has not come */
-	bool copy_in;       /* the head of the queue is copying in */
-	bool copy_unsure;   /* its COPY failed: a Sync sent before may be swallowed */
-	bool uncertain;     /* counts disagree */
-	bool client_waits;  /* nothing from the client since ReadyForQuery */
+	bool skipping;     /* the server skips to the next Sync, which has not come */
+	bool copy_in;      /* the head of the queue is copying in */
+	bool copy_unsure;  /* its COPY failed: a Sync sent before may be swallowed */
+	bool uncertain;    /* counts disagree */
+	bool client_waits; /* nothing from the client since ReadyForQuery */
 	bool standard_strings;
 	WirePhase auth_phase; /* what a frontend 'p' means */
 	int64_t now;
@@ -123,7 +123,7 @@ typedef struct Tracker
 	Exchange *first;
 	Exchange *last;
 	Exchange *async;
-	Exchange *late;      /* CopyData behind a COPY that failed, or stray */
+	Exchange *late; /* CopyData behind a COPY that failed, or stray */
 	Exchange *terminate;
 	int64_t terminated_at;
 	int64_t next_no;
@@ -149,7 +149,7 @@ extern void tracker_free(Tracker *tracker);
 
 /* Adds bytes to exchange 0 that the relay handled by itself. */
 extern void tracker_add_startup(Tracker *tracker, WireDirection direction, const uint8_t *data,
-								size_t len, int64_t now, uint32_t kind_flag);
+                                size_t len, int64_t now, uint32_t kind_flag);
 
 /* Observes bytes that passed, or are about to. */
 extern void tracker_frontend(Tracker *tracker, const uint8_t *data, size_t len, int64_t now);
@@ -163,8 +163,15 @@ extern void tracker_end(Tracker *tracker, int64_t now);
 
 /* ---- between the tracker's own files ---- */
 
+/* queue.c */
+extern bool queue_push(Tracker *tracker, QueueEntry entry);
+extern QueueEntry *queue_at(const Queue *queue, uint32_t i);
+extern bool queue_is_terminator(const QueueEntry *entry);
+extern bool queue_is_copy_end(const QueueEntry *entry);
+extern void queue_pop(Tracker *tracker);
+extern void queue_split_bare(Tracker *tracker);
+
 /* pairing.c */
-extern bool pairing_push(Tracker *tracker, QueueEntry entry);
 extern void pairing_answer(Tracker *tracker, WireMessageId id);
 extern void pairing_error(Tracker *tracker);
 extern void pairing_ready(Tracker *tracker);

@@ -54,7 +54,7 @@ is_too_short(const Relay *relay, const Exchange *exchange)
 	uint32_t always = HAS_CANCEL | HAS_STARTUP | HAS_TERMINATE | HAS_REPLICATION;
 
 	return relay->config.min_duration_us > 0 && !(exchange->has & always) && exchange->has != 0 &&
-		   exchange->finished_at - exchange->started_at < relay->config.min_duration_us;
+	       exchange->finished_at - exchange->started_at < relay->config.min_duration_us;
 }
 
 /*
@@ -115,8 +115,9 @@ set_held(Relay *relay, bool held)
 	listen_set(relay, !held);
 	for (Session *session = relay->sessions; session; session = session->next)
 		session_update(session);
-	relay_log(relay, RELAY_LOG, held ? "the journal is full: clients are held back"
-									 : "the journal takes records again: clients go on");
+	relay_log(relay, RELAY_LOG,
+	          held ? "the journal is full: clients are held back"
+	               : "the journal takes records again: clients go on");
 }
 
 /*
@@ -127,7 +128,7 @@ static void
 drop_batch(Relay *relay, JournalResult result)
 {
 	BoardU64 *counter = result == JOURNAL_FULL ? &relay->stats->exchanges_dropped_journal_full
-											   : &relay->stats->exchanges_dropped_disk_full;
+	                                           : &relay->stats->exchanges_dropped_disk_full;
 
 	if (relay->refused_at == 0)
 		relay_error(relay, "exchanges are not recorded: %s", journal_error(relay->journal));
@@ -169,7 +170,7 @@ record_closed(Relay *relay)
 		Session *session = *link;
 
 		if (session->is_recorded && session->session_id != 0 &&
-			(session->exchange_count > 0 || relay->config.capture != RELAY_CAPTURE_OFF))
+		    (session->exchange_count > 0 || relay->config.capture != RELAY_CAPTURE_OFF))
 			record_session(session);
 		link = &session->next;
 	}
@@ -193,7 +194,7 @@ bound_closed(Relay *relay)
 		kept++;
 	}
 	relay_error(relay, "rows of %u ended sessions are lost: the journal takes nothing",
-				relay->closed_count - kept);
+	            relay->closed_count - kept);
 	while (*link)
 	{
 		Session *session = *link;
@@ -252,7 +253,7 @@ static bool
 closed_are_due(const Relay *relay)
 {
 	return relay->closed && !relay->is_held &&
-		   (relay->refused_at == 0 || clock_monotonic() - relay->refused_at > RETRY_US);
+	       (relay->refused_at == 0 || clock_monotonic() - relay->refused_at > RETRY_US);
 }
 
 /*

@@ -88,7 +88,8 @@ start(int relay_no)
 
 	atomic_store(&stats->ready, 0);
 	atomic_store(&stats->heartbeat, now);
-	child->pid = spawn_detached(run_relay, relay_no, &child->fd);
+	child->pid = spawn_detached(psprintf("pgwire_trace relay %d", relay_no), run_relay, relay_no,
+	                            &child->fd);
 	if (child->pid < 0)
 	{
 		child->pid = 0;

@@ -72,7 +72,7 @@ start_child(void)
 		if (!names[i].is_wanted)
 			continue;
 		names[i].is_wanted = false;
-		if (spawn_detached(child_main, i, &child_fd) > 0)
+		if (spawn_detached("pgwire_trace resolver", child_main, i, &child_fd) > 0)
 			in_hand = &names[i];
 		else
 			names[i].retry_at = pgwt_now() + RETRY_US;

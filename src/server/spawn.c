@@ -11,7 +11,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#ifdef __linux__
 #include <sys/prctl.h>
+#endif
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 #include "storage/ipc.h"
 #include "storage/pg_shmem.h"
 #include "storage/proc.h"
+#include "utils/ps_status.h"
 
 #define OOM_SCORE "500\n"
 
@@ -91,20 +94,26 @@ reset_signals(void)
 
 /*
  * Leaves the server.  The order matters: exit callbacks are dropped before
- * anything is detached, or they would run on memory that is not there.
+ * anything is detached, or they would run on memory that is not there.  SIGQUIT
+ * at the supervisor's death lets a relay write its journal out; one that no longer
+ * answers is ended by its own alarm.
  */
 static void
-leave_server(pid_t supervisor, int fd)
+leave_server(const char *title, pid_t supervisor, int fd)
 {
 	struct rlimit limit;
 
+	init_ps_display(title);
 	setsid(); /* the postmaster signals process groups */
 	on_exit_reset();
 	dsm_detach_all();
 	PGSharedMemoryDetach();
 	MyProc = NULL;
 	close_all_but(fd);
+	/* elsewhere the end of the socket pair tells that the supervisor is gone */
+#ifdef PR_SET_PDEATHSIG
 	prctl(PR_SET_PDEATHSIG, SIGQUIT);
+#endif
 	if (getppid() != supervisor)
 		_exit(0);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
@@ -120,7 +129,7 @@ leave_server(pid_t supervisor, int fd)
  * Forks a child that has left the server; see supervisor.h.
  */
 pid_t
-spawn_detached(SpawnMain main, int arg, int *fd)
+spawn_detached(const char *title, SpawnMain run, int arg, int *fd)
 {
 	pid_t supervisor = getpid();
 	sigset_t all;
@@ -136,8 +145,8 @@ spawn_detached(SpawnMain main, int arg, int *fd)
 	pid = fork();
 	if (pid == 0)
 	{
-		leave_server(supervisor, pair[1]);
-		main(pair[1], arg);
+		leave_server(title, supervisor, pair[1]);
+		run(pair[1], arg);
 		_exit(0);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);

@@ -48,12 +48,18 @@ on_child(SIGNAL_ARGS)
 }
 
 /*
- * Registers the supervisor.
+ * Registers the supervisor.  Should there be no place for it the server says so
+ * in its log alone, so the board says it until the supervisor runs.
  */
 void
 supervisor_register(void)
 {
+	BoardWriter *writer = &pgwt_board->writer;
 	BackgroundWorker worker;
+
+	board_set_error(writer->last_error, &writer->last_error_at, pgwt_now(),
+	                "the supervisor is not running: if it does not start, raise "
+	                "\"max_worker_processes\"");
 
 	memset(&worker, 0, sizeof(worker));
 	strlcpy(worker.bgw_name, "pgwire_trace supervisor", BGW_MAXLEN);
@@ -208,12 +214,14 @@ begin(void)
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGCHLD, on_child);
 	BackgroundWorkerUnblockSignals();
+	if (atomic_load(&pgwt_board->supervisor_pid) == 0)
+		board_set_error(pgwt_board->writer.last_error, &pgwt_board->writer.last_error_at, 0, "");
 	atomic_store(&pgwt_board->supervisor_pid, (uint32) MyProcPid);
 	/* whatever was left: no relay of an earlier supervisor lives */
 	board_void_slots(pgwt_board);
 	sweep_slots();
 	relays_forget();
-	atomic_store(&pgwt_board->writer.pid, 0);
+	writer_begin();
 	make_journal_directory();
 	listeners_update(true);
 }

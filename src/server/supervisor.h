@@ -15,7 +15,7 @@ typedef void (*SpawnMain)(int fd, int arg);
  * Forks a child that has left the server: no shared memory, no descriptor but
  * its end of the socket pair.  Returns its pid and our end in *fd; -1, errno.
  */
-extern pid_t spawn_detached(SpawnMain main, int arg, int *fd);
+extern pid_t spawn_detached(const char *title, SpawnMain run, int arg, int *fd);
 
 /* ---- supervisor.c ---- */
 
@@ -63,6 +63,8 @@ extern void relays_drain(int relay_no);
 extern void relays_stop(void);
 
 /* ---- launch.c ---- */
+
+extern void writer_begin(void);
 
 /* Starts the writer if it is due. Returns when to look again. */
 extern int64 writer_launch(void);

@@ -9,8 +9,9 @@
  * that connects waits for the command's lock on the database until the
  * transaction has ended, either way.
  *
- * The hold is set before the writer's pid is read, and a writer shows its pid
- * before it reads the hold; so one of the two always sees the other.
+ * The command sets the hold and then looks for a writer; the supervisor shows
+ * that it starts a writer and then looks for a hold.  So one of the two always
+ * sees the other.
  */
 #include "server/server.h"
 
@@ -154,13 +155,11 @@ is_permitted(Node *statement, const char *database)
 static void
 end_writer(void)
 {
-	for (int i = 0; i < WAIT_STEPS; i++)
+	for (int i = 0; i < WAIT_STEPS && atomic_load(&pgwt_board->writer_present); i++)
 	{
 		pid_t pid = (pid_t) atomic_load(&pgwt_board->writer.pid);
 
-		if (pid == 0)
-			return;
-		if (i % 10 == 0 && BackendPidGetProc(pid))
+		if (pid != 0 && i % 10 == 0 && BackendPidGetProc(pid))
 			kill(pid, SIGTERM);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
 		                 PG_WAIT_EXTENSION);

@@ -27,16 +27,16 @@
 /* How deep bodies inside bodies are read; deeper ones are masked whole. */
 #define MAX_DEPTH 4
 
-/* What a statement has shown so far, and what that makes of it. */
+/* What a statement has shown so far. */
 typedef struct Statement
 {
-	bool makes_role;	   /* CREATE or ALTER ROLE, USER, GROUP */
+	bool makes_role;       /* CREATE or ALTER ROLE, USER, GROUP */
 	bool makes_connection; /* ... SUBSCRIPTION, SERVER, USER MAPPING, FOREIGN ... */
 	bool has_password;
 	bool calls_dblink;
-	bool is_dynamic; /* EXECUTE, DO or the making of a function */
+	bool is_dynamic;  /* EXECUTE */
+	bool has_body;    /* DO, CREATE FUNCTION: constants in dollar quotes are code */
 	bool has_escapes; /* a constant writes characters as escapes */
-	bool has_body;	 /* constants in dollar quotes are code: DO, CREATE FUNCTION */
 	int words;
 	bool behind_make; /* the last word was CREATE or ALTER */
 	bool behind_user; /* ... CREATE or ALTER, then USER */
@@ -87,9 +87,9 @@ is_suspicious(const char *at, size_t len)
 		case 'f':
 			return begins_with(at, len, "foreign");
 		case 'u':
-			return begins_with(at, len, "u&\"");
+			return begins_with(at, len, "u&\"") || begins_with(at, len, "uescape");
 		case '\\': /* a character written as an escape */
-			return len > 1 && strchr("xuU+01234567\\", at[1]) && at[1];
+			return len > 1 && at[1] && strchr("xuU+01234567", at[1]);
 		default:
 			return false;
 	}
@@ -98,14 +98,14 @@ is_suspicious(const char *at, size_t len)
 /*
  * Tells whether a text must be read at all.
  */
-bool
-secret_possible(const char *text, size_t len)
+static bool
+is_possible(const char *text, size_t len)
 {
 	/* letters that something suspicious begins with, either case */
 	static const bool first[256] = {
-		['p'] = true, ['P'] = true, ['d'] = true, ['D'] = true, ['s'] = true,
-		['S'] = true, ['m'] = true, ['M'] = true, ['f'] = true, ['F'] = true,
-		['u'] = true, ['U'] = true, ['\\'] = true,
+	    ['p'] = true, ['P'] = true, ['d'] = true,  ['D'] = true, ['s'] = true,
+	    ['S'] = true, ['m'] = true, ['M'] = true,  ['f'] = true, ['F'] = true,
+	    ['u'] = true, ['U'] = true, ['\\'] = true,
 	};
 
 	for (size_t i = 0; i < len; i++)
@@ -127,13 +127,13 @@ separator_len(const char *text, size_t len)
 	{
 		if (text[at] == '\\' && at + 1 < len)
 			at += 2;
-		else if (text[at] == '/' && at + 1 < len && text[at + 1] == '*')
+		else if (begins_with(text + at, len - at, "/*"))
 		{
-			for (at += 2; at < len && text[at - 1] != '/'; at++)
-				while (at < len && text[at] != '*')
-					at++;
+			for (at += 2; at < len && !begins_with(text + at, len - at, "*/"); at++)
+				;
+			at = at + 2 < len ? at + 2 : len;
 		}
-		else if (text[at] == '-' && at + 1 < len && text[at + 1] == '-')
+		else if (begins_with(text + at, len - at, "--"))
 			while (at < len && text[at] != '\n')
 				at++;
 		else if ((unsigned char) text[at] <= ' ')
@@ -165,8 +165,8 @@ note_command(Statement *statement, const char *at, size_t len)
 	}
 	statement->makes_role |= begins_with(at, len, "role") || begins_with(at, len, "group");
 	statement->makes_connection |= begins_with(at, len, "subscription") ||
-								   begins_with(at, len, "server") ||
-								   begins_with(at, len, "foreign");
+	                               begins_with(at, len, "server") ||
+	                               begins_with(at, len, "foreign");
 }
 
 /*
@@ -214,26 +214,28 @@ note_word(Statement *statement, const char *text, const LexToken *token)
 	bool behind_make = statement->behind_make;
 	bool behind_user = statement->behind_user;
 
-	statement->behind_make = lex_is_word(text, token, "create") || lex_is_word(text, token, "alter");
+	statement->behind_make =
+	    lex_is_word(text, token, "create") || lex_is_word(text, token, "alter");
 	statement->behind_user = behind_make && lex_is_word(text, token, "user");
 	if (behind_make)
 	{
 		statement->makes_role |= statement->behind_user || lex_is_word(text, token, "role") ||
-								 lex_is_word(text, token, "group");
+		                         lex_is_word(text, token, "group");
 		statement->makes_connection |= lex_is_word(text, token, "subscription") ||
-									   lex_is_word(text, token, "server") ||
-									   lex_is_word(text, token, "foreign");
+		                               lex_is_word(text, token, "server") ||
+		                               lex_is_word(text, token, "foreign");
 	}
 	statement->makes_connection |= behind_user && lex_is_word(text, token, "mapping");
 	statement->has_password |= lex_is_word(text, token, "password");
 	statement->is_dynamic |= lex_is_word(text, token, "execute");
+	statement->has_escapes |= lex_is_word(text, token, "uescape");
 	if (statement->words == 0 && lex_is_word(text, token, "do"))
 		statement->has_body = true;
 	if (lex_is_word(text, token, "function") || lex_is_word(text, token, "procedure"))
 		statement->has_body = true;
 	/* a name in Unicode escapes may be any */
-	statement->calls_dblink |= token->is_unicode ||
-							   contains(text + token->begin, token->end - token->begin, "dblink");
+	statement->calls_dblink |=
+	    token->is_unicode || contains(text + token->begin, token->end - token->begin, "dblink");
 	statement->words++;
 }
 
@@ -244,8 +246,8 @@ static bool
 hides_all(const Statement *statement)
 {
 	return statement->calls_dblink || statement->makes_connection ||
-		   (statement->makes_role && statement->has_password) ||
-		   (statement->has_escapes && (statement->is_dynamic || statement->has_body));
+	       (statement->makes_role && statement->has_password) ||
+	       (statement->has_escapes && (statement->is_dynamic || statement->has_body));
 }
 
 /*
@@ -306,9 +308,22 @@ look_at_statement(const char *text, size_t len, size_t at, bool standard_strings
 		statement.behind_make = statement.behind_user = false;
 		if (token.kind == LEX_STRING && !(token.is_dollar && statement.has_body))
 			note_constant(&statement, text + token.content_begin,
-						  token.content_end - token.content_begin, token.has_escapes);
+			              token.content_end - token.content_begin, token.has_escapes);
 	}
 	return statement;
+}
+
+/*
+ * Tells whether prose of the server quotes a command or a connection string that
+ * holds a secret.
+ */
+bool
+secret_in_prose(const char *text, size_t len)
+{
+	Statement statement = {0};
+
+	note_constant(&statement, text, len, false);
+	return hides_all(&statement) || is_connection_string(text, len);
 }
 
 static bool mask_text(char *text, size_t len, bool standard_strings, int depth);
@@ -318,14 +333,14 @@ static bool mask_text(char *text, size_t len, bool standard_strings, int depth);
  */
 static bool
 mask_constant(char *text, const LexToken *token, const Statement *statement, bool standard_strings,
-			  int depth)
+              int depth)
 {
 	char *content = text + token->content_begin;
 	size_t len = token->content_end - token->content_begin;
 
 	if (hides_all(statement))
 		return overwrite(text, token->content_begin, token->content_end);
-	if (!secret_possible(content, len))
+	if (!is_possible(content, len))
 		return false;
 	if (token->is_dollar && depth < MAX_DEPTH)
 		return mask_text(content, len, standard_strings, depth + 1);
@@ -352,8 +367,8 @@ mask_text(char *text, size_t len, bool standard_strings, int depth)
 			continue;
 		if (token.kind == LEX_STRING)
 			masked |= mask_constant(text, &token, &statement, standard_strings, depth);
-		else if (behind_password && hides_all(&statement) && token.kind != LEX_OTHER &&
-				 !lex_is_word(text, &token, "null"))
+		else if (behind_password && (statement.makes_role || statement.makes_connection) &&
+		         token.kind != LEX_OTHER && !lex_is_word(text, &token, "null"))
 			masked |= overwrite(text, token.begin, token.end); /* wrong quotes, or none */
 		behind_password = lex_is_word(text, &token, "password");
 		if (token.kind == LEX_OTHER && text[token.begin] == ';')
@@ -372,7 +387,7 @@ wire_mask_query(char *text, size_t len, bool standard_strings)
 {
 	bool masked;
 
-	if (!secret_possible(text, len))
+	if (!is_possible(text, len))
 		return false;
 	masked = mask_text(text, len, standard_strings, 0);
 	if (memchr(text, '\\', len))

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether a text must be read at all to find secrets in it. */
-extern bool secret_possible(const char *text, size_t len);
+/* Whether prose of the server quotes a command or connection string with a secret. */
+extern bool secret_in_prose(const char *text, size_t len);
 
 #endif /* WIRE_SECRET_H */

@@ -77,8 +77,8 @@ next_untyped(const uint8_t *data, size_t len, WireMessage *message)
 		return;
 	}
 	set_body(message, 4, data, len);
-	message->id = wire_type_of(WIRE_FRONTEND, 0, WIRE_PHASE_STARTUP, message->body.data,
-							   message->body.len);
+	message->id =
+	    wire_type_of(WIRE_FRONTEND, 0, WIRE_PHASE_STARTUP, message->body.data, message->body.len);
 }
 
 /*
@@ -86,7 +86,7 @@ next_untyped(const uint8_t *data, size_t len, WireMessage *message)
  */
 static void
 next_typed(WireDirection direction, WirePhase phase, const uint8_t *data, size_t len,
-		   WireMessage *message)
+           WireMessage *message)
 {
 	set_rest(message, WIRE_FORM_CUT, data, len);
 	if (len < 5)
@@ -100,16 +100,15 @@ next_typed(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 	message->has_type = true;
 	message->type = data[0];
 	set_body(message, 5, data, len);
-	message->id =
-		wire_type_of(direction, data[0], phase, message->body.data, message->body.len);
+	message->id = wire_type_of(direction, data[0], phase, message->body.data, message->body.len);
 }
 
 /*
  * Finds the message at the begin of data; see stream.h.
  */
 void
-wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_t *data,
-				 size_t len, WireMessage *message)
+wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_t *data, size_t len,
+                 WireMessage *message)
 {
 	WirePhase phase = direction == WIRE_FRONTEND ? phases->front : phases->back;
 	WireMessageId id;
@@ -237,7 +236,7 @@ pass_backend(WirePhases *phases, WireMessageId id)
 			break;
 	}
 	if (phases->back == WIRE_PHASE_SSL_ANSWER || id == WIRE_MSG_CommandComplete ||
-		id == WIRE_MSG_ErrorResponse || id == WIRE_MSG_ReadyForQuery)
+	    id == WIRE_MSG_ErrorResponse || id == WIRE_MSG_ReadyForQuery)
 		phases->back = WIRE_PHASE_NORMAL;
 }
 

@@ -24,7 +24,7 @@
 typedef enum WireForm
 {
 	WIRE_FORM_WHOLE,
-	WIRE_FORM_CUT,	 /* its end is not there */
+	WIRE_FORM_CUT,   /* its end is not there */
 	WIRE_FORM_OPAQUE /* no sense as protocol from here on */
 } WireForm;
 
@@ -37,8 +37,8 @@ typedef struct WireMessage
 	bool has_length;
 	uint8_t type;
 	uint32_t length; /* the length field: with itself, without the type */
-	WireSpan body;	 /* all behind the length, as far as it is there */
-	size_t size;	 /* bytes that it takes, as far as they are there */
+	WireSpan body;   /* all behind the length, as far as it is there */
+	size_t size;     /* bytes that it takes, as far as they are there */
 } WireMessage;
 
 /* What the next message of either direction means. */
@@ -54,8 +54,8 @@ typedef struct WirePhases
 extern void wire_stream_begin(WirePhases *phases, WireDirection direction, WirePhase phase);
 
 /* Finds the message at the begin of data, which is not empty. */
-extern void wire_stream_next(const WirePhases *phases, WireDirection direction,
-							 const uint8_t *data, size_t len, WireMessage *message);
+extern void wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_t *data,
+                             size_t len, WireMessage *message);
 
 /* Notes that it passed. */
 extern void wire_stream_pass(WirePhases *phases, WireDirection direction, WireMessageId id);

@@ -1,0 +1,72 @@
+-- The tables and views that the writer fills: whose they are, who may read them, and
+-- that everything is explained.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pgwire_trace;
+RESET client_min_messages;
+
+-- nothing is without a comment
+SELECT c.relname, a.attname
+FROM pg_class c
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'pgwire_trace'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+      AND col_description(c.oid, a.attnum) IS NULL
+ORDER BY 1, 2;
+SELECT c.relname
+FROM pg_class c
+WHERE c.relnamespace = 'pgwire_trace'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+      AND NOT c.relispartition AND obj_description(c.oid, 'pg_class') IS NULL;
+SELECT p.proname
+FROM pg_proc p
+WHERE p.pronamespace = 'pgwire_trace'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
+
+-- nothing is for everybody
+SELECT c.relname
+FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace = 'pgwire_trace'::regnamespace AND a.grantee = 0;
+SELECT p.proname
+FROM pg_proc p
+WHERE p.pronamespace = 'pgwire_trace'::regnamespace
+      AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0));
+
+-- everything belongs to the extension
+SELECT c.relname
+FROM pg_class c
+WHERE c.relnamespace = 'pgwire_trace'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
+
+-- the columns of what people read
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type
+FROM pg_attribute a
+WHERE a.attrelid = 'pgwire_trace.log'::regclass AND a.attnum > 0
+ORDER BY a.attnum;
+SELECT attname, format_type(atttypid, atttypmod) AS type
+FROM pg_attribute
+WHERE attrelid = 'pgwire_trace.session'::regclass AND attnum > 0
+ORDER BY attnum;
+SELECT attname, format_type(atttypid, atttypmod) AS type
+FROM pg_attribute
+WHERE attrelid = 'pgwire_trace.exchange'::regclass AND attnum > 0
+ORDER BY attnum;
+SELECT attname, format_type(atttypid, atttypmod) AS type
+FROM pg_attribute
+WHERE attrelid = 'pgwire_trace.query_text'::regclass AND attnum > 0
+ORDER BY attnum;
+
+-- an ordinary role reads nothing, and through the view only what it may read
+CREATE ROLE regress_trace_reader;
+SET ROLE regress_trace_reader;
+SELECT count(*) FROM pgwire_trace.exchange;
+SELECT pgwire_trace.flush();
+RESET ROLE;
+GRANT USAGE ON SCHEMA pgwire_trace TO regress_trace_reader;
+GRANT SELECT ON pgwire_trace.log TO regress_trace_reader;
+SET ROLE regress_trace_reader;
+SELECT count(*) FROM pgwire_trace.log;
+RESET ROLE;
+GRANT SELECT ON pgwire_trace.exchange, pgwire_trace.session TO regress_trace_reader;
+SET ROLE regress_trace_reader;
+SELECT count(*) FROM pgwire_trace.log WHERE session_id = -1;
+RESET ROLE;
+DROP OWNED BY regress_trace_reader;
+DROP ROLE regress_trace_reader;

@@ -1,0 +1,183 @@
+/*
+ * wire_frame.c
+ *	  Framing under every split, lengths that lie, and the flat decoder.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/wire.h"
+#include "wire_check.h"
+
+/* Bytes of a stream of some messages: types Q S d Z, body lengths 5 0 3 1. */
+static const uint8_t stream[] = "Q\0\0\0\11hell\0S\0\0\0\4d\0\0\0\7abcZ\0\0\0\5I";
+
+#define STREAM_LEN (sizeof(stream) - 1)
+
+/* What framing found, in one line. */
+typedef struct Found
+{
+	char text[256];
+	size_t len;
+} Found;
+
+/*
+ * Frames a piece of a stream; in memory of its own, so that a sanitizer sees a
+ * read behind it.
+ */
+static void
+frame_piece(WireFramer *framer, const uint8_t *data, size_t len, Found *found)
+{
+	uint8_t *copy = malloc(len > 0 ? len : 1);
+	size_t at = 0;
+
+	memcpy(copy, data, len);
+	while (at < len)
+	{
+		WireFrame frame;
+		size_t used = wire_frame_next(framer, copy + at, len - at, &frame);
+
+		if (used == 0 || frame.bad)
+		{
+			found->text[found->len++] = '!';
+			break;
+		}
+		if (frame.begins)
+			found->text[found->len++] = (char) frame.type;
+		memcpy(found->text + found->len, frame.body.data, frame.body.len);
+		found->len += frame.body.len;
+		if (frame.ends)
+			found->text[found->len++] = ';';
+		at += used;
+	}
+	free(copy);
+}
+
+/*
+ * Tests that the stream cut in three at any two places gives the same messages.
+ */
+static void
+test_splits(void)
+{
+	static const char expected[] = "Qhell\0;S;dabc;ZI;";
+	bool ok = true;
+
+	for (size_t first = 0; first <= STREAM_LEN; first++)
+		for (size_t second = first; second <= STREAM_LEN; second++)
+		{
+			WireFramer framer = {{0}, 0, 0};
+			Found found = {.len = 0};
+
+			frame_piece(&framer, stream, first, &found);
+			frame_piece(&framer, stream + first, second - first, &found);
+			frame_piece(&framer, stream + second, STREAM_LEN - second, &found);
+			ok &= found.len == sizeof(expected) - 1 &&
+			      memcmp(found.text, expected, found.len) == 0 && framer.have == 0;
+		}
+	check("every split in three", ok);
+}
+
+/*
+ * Tests that the stream byte by byte gives the same messages.
+ */
+static void
+test_single_bytes(void)
+{
+	WireFramer framer = {{0}, 0, 0};
+	Found found = {.len = 0};
+
+	for (size_t i = 0; i < STREAM_LEN; i++)
+		frame_piece(&framer, stream + i, 1, &found);
+	check("byte by byte", found.len == 17 && memcmp(found.text, "Qhell\0;S;dabc;ZI;", 17) == 0);
+}
+
+/*
+ * Tests a length: whether it is refused, and for ever.
+ */
+static void
+test_length(const char *what, const char *header, bool bad)
+{
+	WireFramer framer = {{0}, 0, 0};
+	WireFrame frame;
+	size_t used = wire_frame_next(&framer, (const uint8_t *) header, 5, &frame);
+
+	check(what, frame.bad == bad && used <= 5);
+	check(what, bad || frame.begins);
+	if (!bad)
+		return;
+	used = wire_frame_next(&framer, (const uint8_t *) "S\0\0\0\4", 5, &frame);
+	check(what, frame.bad && used == 0);
+}
+
+/*
+ * Tests the flat decoder where the relay uses it.
+ */
+static void
+test_decode(void)
+{
+	static const uint8_t parse[] = "s1\0select $1\0\0\1\0\0\0\27";
+	static const uint8_t salt[] = "\0\0\0\5salt";
+	WireValue values[WIRE_MAX_FIELDS];
+	WireSpan span;
+	size_t at = 0;
+
+	check("Parse whole", wire_decode(WIRE_MSG_Parse, parse, sizeof(parse) - 1, values) == 3 &&
+	                         values[WIRE_Parse_query].complete &&
+	                         values[WIRE_Parse_query].bytes.len == 9);
+	check("Parse cut in its text", wire_decode(WIRE_MSG_Parse, parse, 6, values) == 2 &&
+	                                   !values[WIRE_Parse_query].complete &&
+	                                   values[WIRE_Parse_query].bytes.len == 3);
+	check("Parse cut in its name", wire_decode(WIRE_MSG_Parse, parse, 1, values) == 1 &&
+	                                   !values[WIRE_Parse_statement].complete &&
+	                                   values[WIRE_Parse_query].bytes.data == NULL);
+	check("no bytes", wire_decode(WIRE_MSG_Parse, NULL, 0, values) == 1);
+	wire_decode(WIRE_MSG_AuthenticationMD5Password, salt, sizeof(salt) - 1, values);
+	check("behind an authentication code",
+	      values[WIRE_AuthenticationMD5Password_salt].bytes.len == 4 &&
+	          memcmp(values[WIRE_AuthenticationMD5Password_salt].bytes.data, "salt", 4) == 0);
+	check("an error's code",
+	      wire_error_field((const uint8_t *) "SERROR\0C42P01\0Mx\0", 17, 'C', &span) &&
+	          span.len == 5 && memcmp(span.data, "42P01", 5) == 0);
+	check("an error without it", !wire_error_field((const uint8_t *) "SERROR\0", 8, 'C', &span));
+	check("a pair", wire_pair_next((WireSpan){(const uint8_t *) "a\0b\0c", 6}, &at, &span, &span) &&
+	                    at == 4 && span.len == 1);
+	check("half a pair",
+	      !wire_pair_next((WireSpan){(const uint8_t *) "a\0b\0c", 6}, &at, &span, &span));
+}
+
+/*
+ * Tests one command tag.
+ */
+static void
+test_tag(const char *tag, int64_t rows)
+{
+	check(tag, wire_tag_rows(tag, strlen(tag)) == rows);
+}
+
+int
+main(void)
+{
+	uint8_t error[64];
+	size_t len;
+
+	test_splits();
+	test_single_bytes();
+	test_length("length 4", "S\0\0\0\4", false);
+	test_length("length 3", "S\0\0\0\3", true);
+	test_length("length 0", "S\0\0\0\0", true);
+	test_length("length -1", "S\377\377\377\377", true);
+	test_length("length -2 GB", "S\200\0\0\0", true);
+	test_length("length 2 GB - 1", "S\177\377\377\377", false);
+	test_decode();
+	test_tag("INSERT 0 5", 5);
+	test_tag("SELECT 0", 0);
+	test_tag("COPY 123456789012345678", INT64_C(123456789012345678));
+	test_tag("COPY 1234567890123456789", -1);
+	test_tag("CREATE TABLE", -1);
+	test_tag("12", -1);
+	test_tag("", -1);
+	len = wire_put_error(error, sizeof(error), "FATAL", "53300", "no");
+	check("an error", len == 33 && error[0] == 'E' && error[4] == 32 && error[len - 1] == 0);
+	check("no room for an error", wire_put_error(error, 32, "FATAL", "53300", "no") == 0 &&
+	                                  wire_put_error(error, 3, "FATAL", "53300", "no") == 0);
+	return finish();
+}
