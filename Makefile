@@ -52,7 +52,7 @@ SHLIB_LINK = $(PLAIN_LIBS) -Wl,-Bsymbolic
 PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
 # Every object says which headers it was made from.
 DEPENDENCY_FLAGS = -MMD -MP
-PG_CFLAGS = -std=gnu11 -Wno-declaration-after-statement $(DEPENDENCY_FLAGS)
+PG_CFLAGS = -std=gnu11 -Werror=implicit-function-declaration -Wno-declaration-after-statement $(DEPENDENCY_FLAGS)
 
 # No bitcode: the library has nothing that JIT could inline.
 override with_llvm := no

@@ -18,6 +18,33 @@ REVOKE ALL ON FUNCTION pgwire_trace.decode_messages(bytea, text, text, name) FRO
 COMMENT ON FUNCTION pgwire_trace.decode_messages(bytea, text, text, name) IS
 'The messages in bytes that one side sent: direction F (frontend) or B (backend). phase says what the first of them are: startup, password, sasl_initial, sasl, gss, normal, copy, replication or ssl_answer; encoding is the client''s. at_byte counts from 0; length is the message''s length field, with itself and without the type byte; type and length are NULL for messages without them. body is an object of all fields: values are strings where they are text, else {"hex": ...}, NULL is null. A body that does not parse is {"malformed": reason, "at": n, "data": ...}; one that is cut off is {"truncated": true, "data": ...}; a type that is not known has the name Unknown; bytes that make no sense as protocol are a last row with the name Opaque. Raises 22023 for a direction, phase or encoding that there is not.';
 
+CREATE FUNCTION pgwire_trace.encode_message(
+	direction text,
+	name text,
+	body jsonb,
+	encoding name DEFAULT 'UTF8')
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'pgwire_trace_encode_message'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE ALL ON FUNCTION pgwire_trace.encode_message(text, text, jsonb, name) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.encode_message(text, text, jsonb, name) IS
+'The bytes of a message from its direction, name and body as decode_messages() gives them: what that function decodes, this one encodes to the same bytes. A value may be a string or {"hex": ...}. Raises 22023 for a message that there is not, a field that is missing, unknown or of the wrong kind, and for what was masked or truncated.';
+
+CREATE FUNCTION pgwire_trace.message_types(
+	OUT direction text,
+	OUT type "char",
+	OUT name text,
+	OUT phase text,
+	OUT since text,
+	OUT description text,
+	OUT fields text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgwire_trace_message_types'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+REVOKE ALL ON FUNCTION pgwire_trace.message_types() FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.message_types() IS
+'All messages of the protocol, a row for each direction: type byte (NULL without one), the phases in which that byte is this message (any: all that have type bytes), first protocol version, what it is for, and the keys of its body.';
+
 CREATE FUNCTION pgwire_trace.messages(
 	session_id bigint,
 	exchange_no bigint DEFAULT NULL,

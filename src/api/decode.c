@@ -54,7 +54,7 @@ static void
 decode_all(Decoding *decoding, const uint8 *data, size_t len)
 {
 	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "decode_messages", ALLOCSET_DEFAULT_SIZES);
+	    AllocSetContextCreate(CurrentMemoryContext, "decode_messages", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(context);
 	size_t at = 0;
 
@@ -84,8 +84,7 @@ pgwire_trace_decode_messages(PG_FUNCTION_ARGS)
 	WirePhase phase = decode_phase(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Decoding decoding = {.direction = decode_direction(text_to_cstring(PG_GETARG_TEXT_PP(1)))};
 
-	json_encoding_init(&decoding.context.encoding,
-					   decode_encoding(NameStr(*PG_GETARG_NAME(3))));
+	json_encoding_init(&decoding.context.encoding, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
 	wire_stream_begin(&decoding.phases, decoding.direction, phase);
 	InitMaterializedSRF(fcinfo, 0);
 	decoding.result = (ReturnSetInfo *) fcinfo->resultinfo;

@@ -32,11 +32,11 @@ extern void formats_begin_exchange(FormatTracker *tracker);
 
 /* Sets what is known of the values of a message that comes next. */
 extern void formats_apply(const FormatTracker *tracker, WireDirection direction, WireMessageId id,
-						  JsonContext *context);
+                          JsonContext *context);
 
 /* Notes that a message passed. */
 extern void formats_pass(FormatTracker *tracker, WireDirection direction,
-						 const WireMessage *message);
+                         const WireMessage *message);
 
 /* ---- messages_read.c: the messages of a session, in wire order ---- */
 
@@ -44,7 +44,7 @@ typedef struct RecordedMessage
 {
 	int64 exchange_no;
 	int32 message_no; /* in its exchange, from 1 */
-	TimestampTz at;	  /* when its last byte passed */
+	TimestampTz at;   /* when its last byte passed */
 	WireDirection direction;
 	const WireMessage *message;
 	const JsonContext *context;
@@ -53,7 +53,7 @@ typedef struct RecordedMessage
 typedef void (*RecordedTake)(void *arg, const RecordedMessage *recorded);
 
 /* Gives each message to `take`, in a memory context that is reset behind it. */
-extern void messages_read(int64 session_id, bool has_exchange, int64 exchange_no,
-						  RecordedTake take, void *arg);
+extern void messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTake take,
+                          void *arg);
 
 #endif /* API_DECODE_H */

@@ -8,8 +8,8 @@
 
 /* The phases' names, in the order of WirePhase. */
 static const char *const phase_names[WIRE_PHASE_COUNT] = {
-	"startup", "password", "sasl_initial", "sasl",		 "gss",
-	"normal",  "copy",	   "replication",  "ssl_answer",
+    "startup", "password", "sasl_initial", "sasl",       "gss",
+    "normal",  "copy",     "replication",  "ssl_answer",
 };
 
 /*
@@ -23,7 +23,7 @@ decode_direction(const char *argument)
 	if (strcmp(argument, "B") == 0)
 		return WIRE_BACKEND;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("argument \"direction\" must be \"F\" or \"B\", not \"%s\"", argument)));
+	                errmsg("argument \"direction\" must be \"F\" or \"B\", not \"%s\"", argument)));
 }
 
 /*
@@ -36,10 +36,10 @@ decode_phase(const char *argument)
 		if (strcmp(argument, phase_names[i]) == 0)
 			return (WirePhase) i;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("argument \"phase\" must be \"startup\", \"password\", "
-						   "\"sasl_initial\", \"sasl\", \"gss\", \"normal\", \"copy\", "
-						   "\"replication\" or \"ssl_answer\", not \"%s\"",
-						   argument)));
+	                errmsg("argument \"phase\" must be \"startup\", \"password\", "
+	                       "\"sasl_initial\", \"sasl\", \"gss\", \"normal\", \"copy\", "
+	                       "\"replication\" or \"ssl_answer\", not \"%s\"",
+	                       argument)));
 }
 
 /*
@@ -51,9 +51,10 @@ decode_encoding(const char *argument)
 	int encoding = pg_char_to_encoding(argument);
 
 	if (encoding < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"encoding\" must be the name of a character set, not \"%s\"",
-							   argument)));
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		         errmsg("argument \"encoding\" must be the name of a character set, not \"%s\"",
+		                argument)));
 	return encoding;
 }
 

@@ -40,7 +40,7 @@ typedef struct PendingRequest
 
 struct FormatTracker
 {
-	MemoryContext context;	/* of portals */
+	MemoryContext context;  /* of portals */
 	MemoryContext exchange; /* of requests and row formats */
 	List *portals;
 	PendingRequest *pending; /* in order; those before `head` are answered */
@@ -61,7 +61,7 @@ formats_create(void)
 
 	tracker->context = CurrentMemoryContext;
 	tracker->exchange =
-		AllocSetContextCreate(CurrentMemoryContext, "formats", ALLOCSET_SMALL_SIZES);
+	    AllocSetContextCreate(CurrentMemoryContext, "formats", ALLOCSET_SMALL_SIZES);
 	return tracker;
 }
 
@@ -113,7 +113,7 @@ collect_event(void *arg, const WireEvent *event)
 	Collect *collect = arg;
 
 	if (event->kind == WIRE_EVENT_BYTES && !collect->has_portal && event->name &&
-		strcmp(event->name, "portal") == 0)
+	    strcmp(event->name, "portal") == 0)
 	{
 		collect->portal = event->bytes;
 		collect->has_portal = true;
@@ -123,7 +123,7 @@ collect_event(void *arg, const WireEvent *event)
 	else if (event->kind == WIRE_EVENT_LIST_END)
 		collect->in_list = false;
 	else if (event->kind == WIRE_EVENT_NUMBER &&
-			 (collect->in_list || (event->name && strcmp(event->name, collect->name) == 0)))
+	         (collect->in_list || (event->name && strcmp(event->name, collect->name) == 0)))
 	{
 		uint8 code[2] = {(uint8) (event->number >> 8), (uint8) event->number};
 
@@ -220,7 +220,7 @@ note_bind(FormatTracker *tracker, const WireMessage *message)
 	}
 	/* pending requests may still use the formats before, so those stay */
 	if (!portal->formats || portal->formats->count * 2 != found.codes.len ||
-		memcmp(portal->formats->codes, found.codes.data, found.codes.len) != 0)
+	    memcmp(portal->formats->codes, found.codes.data, found.codes.len) != 0)
 		portal->formats = copy_formats((const uint8 *) found.codes.data, found.codes.len / 2);
 	MemoryContextSwitchTo(before);
 }
@@ -354,7 +354,7 @@ formats_pass(FormatTracker *tracker, WireDirection direction, const WireMessage 
 	else if (message->id == WIRE_MSG_Bind)
 		note_bind(tracker, message);
 	else if (message->id == WIRE_MSG_Execute || message->id == WIRE_MSG_FunctionCall ||
-			 message->id == WIRE_MSG_Query || message->id == WIRE_MSG_Sync)
+	         message->id == WIRE_MSG_Query || message->id == WIRE_MSG_Sync)
 		note_request(tracker, message);
 }
 
@@ -363,14 +363,15 @@ formats_pass(FormatTracker *tracker, WireDirection direction, const WireMessage 
  */
 void
 formats_apply(const FormatTracker *tracker, WireDirection direction, WireMessageId id,
-			  JsonContext *context)
+              JsonContext *context)
 {
 	const PendingRequest *request = pending_head(tracker);
 	const Formats *formats = NULL;
 
 	context->formats = (WireFormats){NULL, 0};
 	context->data_is_binary = id == WIRE_MSG_CopyData && tracker->copy_is_binary;
-	if (direction != WIRE_BACKEND || (id != WIRE_MSG_DataRow && id != WIRE_MSG_FunctionCallResponse))
+	if (direction != WIRE_BACKEND ||
+	    (id != WIRE_MSG_DataRow && id != WIRE_MSG_FunctionCallResponse))
 		return;
 	if (request && is_terminator(request) && request->id != WIRE_MSG_FunctionCall)
 		formats = tracker->row_formats;

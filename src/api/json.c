@@ -16,18 +16,26 @@
 /* So many first bytes are shown of what is too long for jsonb. */
 #define CUT_TO (1024 * 1024)
 
-/* Error fields: code and key, in the order in which the server sends them. */
-static const struct
-{
-	char code;
-	const char *key;
-} error_keys[] = {
-	{'S', "severity_local"}, {'V', "severity"},			 {'C', "sqlstate"},
-	{'M', "message"},		 {'D', "detail"},			 {'H', "hint"},
-	{'W', "context"},		 {'s', "schema"},			 {'t', "table"},
-	{'c', "column"},		 {'d', "data_type"},		 {'n', "constraint"},
-	{'P', "position"},		 {'p', "internal_position"}, {'q', "internal_query"},
-	{'F', "file"},			 {'L', "line"},				 {'R', "routine"},
+const JsonErrorKey json_error_keys[] = {
+    {'S', "severity_local"},
+    {'V', "severity"},
+    {'C', "sqlstate"},
+    {'M', "message"},
+    {'D', "detail"},
+    {'H', "hint"},
+    {'W', "context"},
+    {'s', "schema"},
+    {'t', "table"},
+    {'c', "column"},
+    {'d', "data_type"},
+    {'n', "constraint"},
+    {'P', "position"},
+    {'p', "internal_position"},
+    {'q', "internal_query"},
+    {'F', "file"},
+    {'L', "line"},
+    {'R', "routine"},
+    {0, NULL},
 };
 
 /* An object being filled. */
@@ -76,8 +84,8 @@ add_element(Builder *builder, const JsonbValue *value)
 	{
 		builder->list_size = Max(builder->list_size * 2, 16);
 		builder->list = builder->list
-							? repalloc(builder->list, sizeof(JsonbValue) * builder->list_size)
-							: palloc(sizeof(JsonbValue) * builder->list_size);
+		                    ? repalloc(builder->list, sizeof(JsonbValue) * builder->list_size)
+		                    : palloc(sizeof(JsonbValue) * builder->list_size);
 	}
 	builder->list[builder->list_count++] = *value;
 }
@@ -132,12 +140,12 @@ set_number(Builder *builder, JsonbValue *value, const WireEvent *event)
 
 		*copy = byte;
 		return json_set_bytes(value, &builder->context->encoding, &builder->budget,
-							  (WireSpan){copy, 1}, false);
+		                      (WireSpan){copy, 1}, false);
 	}
 	if (event->member == WIRE_KIND_VERSION)
 	{
 		json_set_text(value, psprintf("%u.%u", (unsigned) (event->number >> 16),
-									  (unsigned) (event->number & 0xffff)));
+		                              (unsigned) (event->number & 0xffff)));
 		return true;
 	}
 	return json_set_number(value, &builder->budget, event->number);
@@ -150,7 +158,7 @@ static bool
 set_bytes(Builder *builder, JsonbValue *value, const WireEvent *event)
 {
 	bool is_secret = event->field == WIRE_KIND_SECRET || event->field == WIRE_KIND_SECRET_STRING ||
-					 event->field == WIRE_KIND_SECRET_VALUE;
+	                 event->field == WIRE_KIND_SECRET_VALUE;
 
 	if (event->kind == WIRE_EVENT_VALUE && event->number < 0)
 	{
@@ -160,7 +168,7 @@ set_bytes(Builder *builder, JsonbValue *value, const WireEvent *event)
 	if (is_secret && builder->context->is_masked)
 		return set_masked(builder, value, event->bytes.len);
 	return json_set_bytes(value, &builder->context->encoding, &builder->budget, event->bytes,
-						  event->is_binary);
+	                      event->is_binary);
 }
 
 /*
@@ -211,9 +219,9 @@ add_error_field(Builder *builder, const WireEvent *event)
 
 	*code = (uint8) event->number;
 	if (!json_set_bytes(&elems[0], &builder->context->encoding, &builder->budget,
-						(WireSpan){code, 1}, false) ||
-		!json_set_bytes(&elems[1], &builder->context->encoding, &builder->budget, event->bytes,
-						false))
+	                    (WireSpan){code, 1}, false) ||
+	    !json_set_bytes(&elems[1], &builder->context->encoding, &builder->budget, event->bytes,
+	                    false))
 		return false;
 	json_set_array(&value, elems, 2);
 	add_element(builder, &value);
@@ -230,9 +238,9 @@ error_place(const JsonbValue *field)
 
 	if (code->type != jbvString || code->val.string.len != 1)
 		return -1;
-	for (size_t i = 0; i < lengthof(error_keys); i++)
-		if (error_keys[i].code == code->val.string.val[0])
-			return (int) i;
+	for (int i = 0; json_error_keys[i].key; i++)
+		if (json_error_keys[i].code == code->val.string.val[0])
+			return i;
 	return -1;
 }
 
@@ -259,8 +267,8 @@ end_error_fields(Builder *builder, const char *name)
 		last = place;
 	}
 	for (int i = 0; i < builder->list_count; i++)
-		add_pair(&builder->body, error_keys[error_place(&builder->list[i])].key,
-				 &builder->list[i].val.array.elems[1]);
+		add_pair(&builder->body, json_error_keys[error_place(&builder->list[i])].key,
+		         &builder->list[i].val.array.elems[1]);
 }
 
 /*
@@ -290,8 +298,7 @@ begin_list(Builder *builder, const WireEvent *event)
 	builder->in_list = true;
 	builder->list_count = 0;
 	builder->list_size = event->number > 0 ? (int) event->number : 0;
-	builder->list =
-		builder->list_size > 0 ? palloc(sizeof(JsonbValue) * builder->list_size) : NULL;
+	builder->list = builder->list_size > 0 ? palloc(sizeof(JsonbValue) * builder->list_size) : NULL;
 }
 
 /*
@@ -409,7 +416,7 @@ unknown_body(const JsonContext *context, const WireMessage *message, bool *is_cu
  */
 static Jsonb *
 malformed_body(const JsonContext *context, const WireMessage *message, const WireWalk *walk,
-			   bool *is_cut)
+               bool *is_cut)
 {
 	Object object = {.count = 0};
 	JsonBudget budget = {0};
@@ -432,7 +439,7 @@ const char *
 json_message_name(const WireMessage *message)
 {
 	if (message->form == WIRE_FORM_OPAQUE ||
-		(message->form == WIRE_FORM_CUT && !message->has_length))
+	    (message->form == WIRE_FORM_CUT && !message->has_length))
 		return "Opaque";
 	return wire_name_of(message->id);
 }
@@ -456,6 +463,6 @@ json_message_body(const JsonContext *context, const WireMessage *message, bool *
 	if (!walk.is_stopped)
 		return malformed_body(context, message, &walk, is_cut);
 	*is_cut = true;
-	return truncated_body(
-		context, (WireSpan){message->body.data, Min(message->body.len, (size_t) CUT_TO)});
+	return truncated_body(context,
+	                      (WireSpan){message->body.data, Min(message->body.len, (size_t) CUT_TO)});
 }

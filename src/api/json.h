@@ -24,7 +24,7 @@ typedef struct JsonEncoding
 typedef struct JsonContext
 {
 	JsonEncoding encoding;
-	bool is_masked;		 /* secrets were overwritten before the bytes came here */
+	bool is_masked;      /* secrets were overwritten before the bytes came here */
 	WireFormats formats; /* of a DataRow or function result, as other messages say */
 	bool data_is_binary; /* of CopyData, likewise */
 } JsonContext;
@@ -40,7 +40,16 @@ extern const char *json_message_name(const WireMessage *message);
  * its first bytes are there.
  */
 extern Jsonb *json_message_body(const JsonContext *context, const WireMessage *message,
-								bool *is_cut);
+                                bool *is_cut);
+
+/* Error fields: code and key, in the server's order; ended by a NULL key. */
+typedef struct JsonErrorKey
+{
+	char code;
+	const char *key;
+} JsonErrorKey;
+
+extern const JsonErrorKey json_error_keys[];
 
 /* ---- json_value.c ---- */
 
@@ -52,7 +61,7 @@ typedef struct JsonBudget
 
 /* Sets a value to bytes: text if they are, else {"hex": ...}. False: too large. */
 extern bool json_set_bytes(JsonbValue *value, const JsonEncoding *encoding, JsonBudget *budget,
-						   WireSpan bytes, bool is_binary);
+                           WireSpan bytes, bool is_binary);
 extern bool json_set_number(JsonbValue *value, JsonBudget *budget, int64 number);
 extern void json_set_text(JsonbValue *value, const char *text);
 extern void json_set_array(JsonbValue *value, JsonbValue *elems, int count);

@@ -80,9 +80,9 @@ convert(Oid function, int from, int to, const char *text, size_t len, size_t *ou
 	if (!OidIsValid(function) || size > MaxAllocSize)
 		return NULL;
 	out = palloc(size);
-	if (pg_do_encoding_conversion_buf(function, from, to, (unsigned char *) unconstify(char *, text),
-									  (int) len, (unsigned char *) out, (int) size,
-									  true) != (int) len)
+	if (pg_do_encoding_conversion_buf(function, from, to,
+	                                  (unsigned char *) unconstify(char *, text), (int) len,
+	                                  (unsigned char *) out, (int) size, true) != (int) len)
 	{
 		pfree(out);
 		return NULL;
@@ -100,8 +100,7 @@ convert_there_and_back(const JsonEncoding *encoding, const char *text, size_t le
 	int database = GetDatabaseEncoding();
 	size_t back_len;
 	char *back;
-	char *out =
-		convert(encoding->to_database, encoding->encoding, database, text, len, out_len);
+	char *out = convert(encoding->to_database, encoding->encoding, database, text, len, out_len);
 
 	if (!out)
 		return NULL;
@@ -129,7 +128,7 @@ as_text(const JsonEncoding *encoding, WireSpan bytes, size_t *len)
 	if (is_plain_ascii(bytes.data, bytes.len))
 		return text;
 	if (bytes.len > MaxAllocSize ||
-		!pg_verify_mbstr(encoding->encoding, text, (int) bytes.len, true))
+	    !pg_verify_mbstr(encoding->encoding, text, (int) bytes.len, true))
 		return NULL;
 	if (!encoding->is_converted)
 		return text;
@@ -164,7 +163,7 @@ json_set_text(JsonbValue *value, const char *text)
  */
 bool
 json_set_bytes(JsonbValue *value, const JsonEncoding *encoding, JsonBudget *budget, WireSpan bytes,
-			   bool is_binary)
+               bool is_binary)
 {
 	size_t len;
 	const char *text = NULL;

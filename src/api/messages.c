@@ -49,6 +49,6 @@ pgwire_trace_messages(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (!PG_ARGISNULL(0))
 		messages_read(PG_GETARG_INT64(0), has_exchange, has_exchange ? PG_GETARG_INT64(1) : 0,
-					  put_row, fcinfo->resultinfo);
+		              put_row, fcinfo->resultinfo);
 	return (Datum) 0;
 }

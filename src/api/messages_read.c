@@ -22,8 +22,8 @@ typedef struct Side
 {
 	WireDirection direction;
 	const uint8 *data;
-	size_t len;	   /* bytes kept */
-	size_t at;	   /* ... of which so many were shown */
+	size_t len;    /* bytes kept */
+	size_t at;     /* ... of which so many were shown */
 	uint64 passed; /* bytes that had passed up to the present chunk */
 	int64 bytes;   /* bytes that there were */
 	bool is_over;  /* nothing more is kept, or makes sense */
@@ -56,14 +56,14 @@ enum
 	COLUMN_RESPONSE_BYTES
 };
 
-#define EXCHANGES_QUERY                                                                            \
-	"SELECT exchange_no, part_no, started_at, kind, request, response, chunks, request_bytes, "    \
-	"response_bytes FROM pgwire_trace.exchange "                                                   \
-	"WHERE session_id OPERATOR(pg_catalog.=) $1 "                                                  \
+#define EXCHANGES_QUERY                                                                         \
+	"SELECT exchange_no, part_no, started_at, kind, request, response, chunks, request_bytes, " \
+	"response_bytes FROM pgwire_trace.exchange "                                                \
+	"WHERE session_id OPERATOR(pg_catalog.=) $1 "                                               \
 	"AND ($2 IS NULL OR exchange_no OPERATOR(pg_catalog.=) $2) ORDER BY exchange_no, part_no"
 
-#define ENCODING_QUERY                                                                             \
-	"SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding' "                         \
+#define ENCODING_QUERY                                                     \
+	"SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding' " \
 	"FROM pgwire_trace.session WHERE session_id OPERATOR(pg_catalog.=) $1"
 
 /*
@@ -97,7 +97,7 @@ give_passed(Reading *reading, Side *side, bool is_end)
 
 		CHECK_FOR_INTERRUPTS();
 		wire_stream_next(&reading->phases, side->direction, side->data + side->at,
-						 side->len - side->at, &message);
+		                 side->len - side->at, &message);
 		if (!is_end && (message.form == WIRE_FORM_CUT || side->at + message.size > side->passed))
 			return;
 		give(reading, side, &message);
@@ -216,7 +216,7 @@ begin_phases(Reading *reading, const char *kind)
 	bool is_startup = strcmp(kind, "startup") == 0 || strcmp(kind, "cancel") == 0;
 
 	wire_stream_begin(&reading->phases, WIRE_FRONTEND,
-					  is_startup ? WIRE_PHASE_STARTUP : WIRE_PHASE_NORMAL);
+	                  is_startup ? WIRE_PHASE_STARTUP : WIRE_PHASE_NORMAL);
 	reading->phases.is_alone = false;
 }
 
@@ -273,7 +273,7 @@ static void
 read_cursor(Reading *reading, Portal portal)
 {
 	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "exchange", ALLOCSET_DEFAULT_SIZES);
+	    AllocSetContextCreate(CurrentMemoryContext, "exchange", ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
 	{
@@ -308,7 +308,7 @@ messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTa
 	reading.recorded.context = &reading.json;
 	reading.formats = formats_create();
 	reading.message_context =
-		AllocSetContextCreate(CurrentMemoryContext, "message", ALLOCSET_DEFAULT_SIZES);
+	    AllocSetContextCreate(CurrentMemoryContext, "message", ALLOCSET_DEFAULT_SIZES);
 	json_encoding_init(&reading.json.encoding, session_encoding(session_id));
 	portal = SPI_cursor_open_with_args(NULL, EXCHANGES_QUERY, 2, types, values, nulls, true, 0);
 	read_cursor(&reading, portal);

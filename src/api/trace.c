@@ -108,7 +108,7 @@ print_number(const Tracing *tracing, const WireEvent *event)
 			break;
 		case WIRE_KIND_VERSION:
 			appendStringInfo(tracing->line, " %u %u", (unsigned) (event->number >> 16),
-							 (unsigned) (event->number & 0xffff));
+			                 (unsigned) (event->number & 0xffff));
 			break;
 		case WIRE_KIND_UINT32:
 			if (tracing->is_regress)
@@ -157,7 +157,7 @@ print_error_field(const Printing *printing, const WireEvent *event)
 
 	print_char(line, event->number);
 	if (printing->tracing->is_regress &&
-		(event->number == 'L' || event->number == 'F' || event->number == 'R'))
+	    (event->number == 'L' || event->number == 'F' || event->number == 'R'))
 		appendStringInfoString(line, " \"SSSS\"");
 	else
 		print_string(printing->context, line, event->bytes);
@@ -215,9 +215,9 @@ print_time(StringInfo line, TimestampTz at)
 
 	if (timestamp2tm(at, &zone, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+		        (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
 	appendStringInfo(line, "%04d-%02d-%02d %02d:%02d:%02d.%06d\t", tm.tm_year, tm.tm_mon,
-					 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+	                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
 }
 
 /*
@@ -227,8 +227,7 @@ static void
 print_head(const Tracing *tracing, const RecordedMessage *recorded)
 {
 	const WireMessage *message = recorded->message;
-	bool is_error =
-		message->id == WIRE_MSG_ErrorResponse || message->id == WIRE_MSG_NoticeResponse;
+	bool is_error = message->id == WIRE_MSG_ErrorResponse || message->id == WIRE_MSG_NoticeResponse;
 
 	if (!tracing->is_regress)
 		print_time(tracing->line, recorded->at);
@@ -260,10 +259,10 @@ print_fields(const Tracing *tracing, const RecordedMessage *recorded)
 	if (wire_types[message->id].fields[0].kind != WIRE_KIND_END)
 		appendStringInfoChar(tracing->line, '\t');
 	if (!wire_walk(message->id, message->body.data, message->body.len, &walk, print_event,
-				   &printing))
-		appendStringInfo(tracing->line, message->form == WIRE_FORM_CUT ? " ... (cut: %s)"
-																	   : " ... (malformed: %s)",
-						 walk.reason);
+	               &printing))
+		appendStringInfo(tracing->line,
+		                 message->form == WIRE_FORM_CUT ? " ... (cut: %s)" : " ... (malformed: %s)",
+		                 walk.reason);
 }
 
 /*
@@ -298,6 +297,6 @@ pgwire_trace_trace_lines(PG_FUNCTION_ARGS)
 	tracing.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	if (!PG_ARGISNULL(0))
 		messages_read(PG_GETARG_INT64(0), has_exchange, has_exchange ? PG_GETARG_INT64(1) : 0,
-					  put_line, &tracing);
+		              put_line, &tracing);
 	return (Datum) 0;
 }

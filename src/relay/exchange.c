@@ -194,6 +194,7 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
 	first->has |= second->has;
 	first->has_secret |= second->has_secret;
 	first->terminated = second->terminated;
+	first->orphaned = false;
 	first->uncertain |= second->uncertain;
 	first->is_truncated |= second->is_truncated;
 	if (second->query)

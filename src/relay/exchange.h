@@ -52,6 +52,7 @@ typedef struct Exchange
 	uint32_t has;     /* HAS_ flags */
 	bool recorded;    /* it will make a row */
 	bool terminated;  /* its Query, Sync or FunctionCall is in the queue */
+	bool orphaned;    /* its terminator was dropped: what follows ends it */
 	bool is_complete; /* the answer came to its end */
 	bool is_truncated;
 	bool uncertain;          /* pairing_uncertain */

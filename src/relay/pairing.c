@@ -95,6 +95,7 @@ give_bare_sync(Tracker *tracker, Exchange *exchange, int64_t at)
 	              env->keeps_bytes ? env->request_limit : 0);
 	exchange->has |= HAS_EXTENDED;
 	exchange->terminated = true;
+	exchange->orphaned = false;
 }
 
 /*
@@ -107,7 +108,7 @@ settle(Tracker *tracker)
 {
 	Exchange *first = tracker->first;
 
-	while (first && !first->terminated)
+	while (first && first->orphaned && !first->terminated)
 	{
 		const QueueEntry *entry = NULL;
 
@@ -153,10 +154,12 @@ drop(Tracker *tracker)
 		queue_split_bare(tracker);
 	}
 	if (ended && tracker->first)
+	{
 		tracker->first->terminated = false;
+		tracker->first->orphaned = true;
+	}
 	queue_pop(tracker);
-	if (ended)
-		settle(tracker);
+	settle(tracker);
 }
 
 /*
@@ -510,11 +513,13 @@ pairing_abandon(Tracker *tracker, bool is_uncertain)
 	{
 		Exchange *first;
 
+		drop_late_copy(tracker); /* or a bare Sync behind one is not seen */
 		if ((head = queue_at(&tracker->queue, 0)) && head->bare)
 			pairing_current(tracker, WIRE_MSG_Unknown);
 		if (!(first = tracker->first))
 		{
-			queue_pop(tracker);
+			if (tracker->queue.count > 0)
+				queue_pop(tracker);
 			continue;
 		}
 		while ((head = queue_at(&tracker->queue, 0)) && !queue_is_terminator(head))

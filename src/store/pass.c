@@ -309,31 +309,40 @@ list_journal(JournalSegment **segments)
 }
 
 /*
+ * Returns the time of the oldest exchange that is not stored; 0 for none.
+ */
+static int64
+find_oldest(const JournalSegment *segments, int count)
+{
+	int64 oldest = 0;
+	int64 found = 0; /* in the series at hand */
+
+	for (int i = 0; i < count; i++)
+	{
+		if (i > 0 && segments[i].series != segments[i - 1].series)
+			found = 0;
+		if (found != 0)
+			continue;
+		found = oldest_in(&segments[i]);
+		if (found != 0 && (oldest == 0 || found < oldest))
+			oldest = found;
+	}
+	return oldest;
+}
+
+/*
  * Shows what waits in the journal, without storing.
  */
 void
 pass_measure(void)
 {
-	BoardI64 *oldest = &pgwt_board->writer.oldest_waiting_at;
 	JournalSegment *segments;
 	int count = list_journal(&segments);
-	uint64 found_in = 0;
 
 	if (count < 0)
 		return;
 	show_waiting(segments, count);
-	if (atomic_load(oldest) != 0)
-		return; /* what waited before still does */
-	for (int i = 0; i < count; i++)
-	{
-		int64 time = segments[i].series == found_in ? 0 : oldest_in(&segments[i]);
-
-		if (time == 0)
-			continue;
-		found_in = segments[i].series;
-		if (atomic_load(oldest) == 0 || time < atomic_load(oldest))
-			atomic_store(oldest, time);
-	}
+	atomic_store(&pgwt_board->writer.oldest_waiting_at, find_oldest(segments, count));
 }
 
 /*

@@ -27,6 +27,7 @@
 
 #define IDLE_MS 10000
 #define RETRY_MS 500
+#define BLOCKED 0L /* how long to sleep: something is in the way */
 
 /*
  * Shows a state.
@@ -192,15 +193,12 @@ work(void)
 	PassResult result;
 
 	if (!ready_to_store())
-	{
-		pass_measure();
-		return RETRY_MS;
-	}
+		return BLOCKED;
 	if (atomic_load(&board->state) != WRITER_IDLE)
 		writer_set_state(WRITER_RUNNING);
 	result = pass_run();
 	if (result == PASS_WAIT)
-		return RETRY_MS;
+		return BLOCKED;
 	if (atomic_load(&board->flush_acked) < acked)
 		atomic_store(&board->flush_acked, acked);
 	writer_set_state(WRITER_IDLE);
@@ -228,7 +226,7 @@ show_error(const ErrorData *error)
 static long
 work_safely(MemoryContext loop)
 {
-	volatile long sleep = RETRY_MS;
+	volatile long sleep = BLOCKED;
 
 	/* PG_TRY: the worker goes on after an error */
 	PG_TRY();
@@ -275,6 +273,11 @@ pgwire_trace_writer_main(Datum arg)
 		MemoryContextReset(loop);
 		writer_interrupts();
 		sleep = work_safely(loop);
+		if (sleep == BLOCKED)
+		{
+			pass_measure();
+			sleep = RETRY_MS;
+		}
 		if (sleep >= IDLE_MS)
 			pgstat_report_stat(true);
 		writer_wait(sleep);

@@ -48,7 +48,7 @@ cursor_bytes(WireCursor *cursor, size_t len, WireSpan *span)
 {
 	if (cursor_left(cursor) < len)
 		return false;
-	span->data = cursor->data + cursor->at;
+	span->data = len > 0 ? cursor->data + cursor->at : cursor->data;
 	span->len = len;
 	cursor->at += len;
 	return true;
@@ -62,7 +62,7 @@ static inline bool
 cursor_string(WireCursor *cursor, WireSpan *span)
 {
 	size_t left = cursor_left(cursor);
-	const uint8_t *begin = cursor->data + cursor->at;
+	const uint8_t *begin = left > 0 ? cursor->data + cursor->at : cursor->data;
 	const uint8_t *end = left > 0 ? memchr(begin, 0, left) : NULL;
 
 	span->data = begin;

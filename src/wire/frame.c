@@ -20,29 +20,38 @@ header_length(const uint8_t header[5])
 }
 
 /*
- * Takes header bytes until there are five and checks the length among them.
- * Returns the bytes consumed.
+ * Notes a whole header: how much body is to come.
+ */
+static void
+begin(WireFramer *framer, WireFrame *frame)
+{
+	uint32_t length = header_length(framer->header);
+
+	frame->bad = length < 4 || length > INT32_MAX;
+	frame->begins = !frame->bad;
+	framer->have = frame->bad ? HAVE_LOST : 5;
+	framer->left = length - 4;
+}
+
+/*
+ * Takes header bytes, as many as there are.  Returns how many it took.
  */
 static size_t
 take_header(WireFramer *framer, const uint8_t *data, size_t len, WireFrame *frame)
 {
-	size_t used = 5u - framer->have < len ? 5u - framer->have : len;
-	uint32_t length;
+	size_t used = 5u - framer->have;
 
-	if (used > 0)
-		memcpy(framer->header + framer->have, data, used);
-	framer->have += (uint8_t) used;
-	if (framer->have < 5)
-		return used;
-	length = header_length(framer->header);
-	if (length < 4 || length > INT32_MAX)
+	if (len >= 5 && used == 5)
+		memcpy(framer->header, data, 5); /* mostly: at once, of a known size */
+	else
 	{
-		framer->have = HAVE_LOST;
-		frame->bad = true;
-		return used;
+		used = used < len ? used : len;
+		if (used > 0)
+			memcpy(framer->header + framer->have, data, used);
 	}
-	framer->left = length - 4;
-	frame->begins = true;
+	framer->have += (uint8_t) used;
+	if (framer->have == 5)
+		begin(framer, frame);
 	return used;
 }
 
@@ -55,12 +64,7 @@ wire_frame_next(WireFramer *framer, const uint8_t *data, size_t len, WireFrame *
 	size_t used = 0;
 	size_t body;
 
-	memset(frame, 0, sizeof(*frame));
-	if (framer->have == HAVE_LOST)
-	{
-		frame->bad = true;
-		return 0;
-	}
+	*frame = (WireFrame){.bad = framer->have == HAVE_LOST};
 	if (framer->have < 5)
 		used = take_header(framer, data, len, frame);
 	if (framer->have != 5)

@@ -328,6 +328,8 @@ lex_next(const char *text, size_t len, size_t *at, bool standard_strings)
 		for (lexer.at++; is_digit(peek(&lexer, 0));)
 			lexer.at++;
 	}
+	else if (c == '.' && peek(&lexer, 1) == '.')
+		lexer.at += 2;
 	else if (c != '$' || !read_dollar(&lexer, &token))
 		lexer.at++;
 	token.end = lexer.at;

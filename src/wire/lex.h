@@ -21,7 +21,7 @@ typedef enum LexKind
 	LEX_STRING, /* any quoted constant, dollar quoted ones as well */
 	LEX_NUMBER,
 	LEX_PARAMETER, /* $1 */
-	LEX_OTHER      /* one character of anything else */
+	LEX_OTHER      /* one character of anything else, or two dots */
 } LexKind;
 
 typedef struct LexToken

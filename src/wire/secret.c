@@ -27,6 +27,9 @@
 /* How deep bodies inside bodies are read; deeper ones are masked whole. */
 #define MAX_DEPTH 4
 
+/* Longest run of white space and comments looked through between two words. */
+#define MAX_SEPARATOR 1000
+
 /* What a statement has shown so far. */
 typedef struct Statement
 {
@@ -69,30 +72,44 @@ contains(const char *text, size_t len, const char *word)
 }
 
 /*
- * Tells whether something that may lead to a secret begins at a place.
+ * Tells whether a character written as an escape begins at a place.
  */
 static bool
-is_suspicious(const char *at, size_t len)
+is_escape(const char *at, size_t len)
 {
-	switch (lex_lower(*at))
-	{
-		case 'p':
-			return begins_with(at, len, "passw") || begins_with(at, len, "postgres");
-		case 'd':
-			return begins_with(at, len, "dblink");
-		case 's':
-			return begins_with(at, len, "subscription") || begins_with(at, len, "server");
-		case 'm':
-			return begins_with(at, len, "mapping");
-		case 'f':
-			return begins_with(at, len, "foreign");
-		case 'u':
-			return begins_with(at, len, "u&\"") || begins_with(at, len, "uescape");
-		case '\\': /* a character written as an escape */
-			return len > 1 && at[1] && strchr("xuU+01234567", at[1]);
-		default:
-			return false;
-	}
+	return len > 1 && at[0] == '\\' && at[1] && strchr("xuU+01234567", at[1]);
+}
+
+/* What a look at a text can find; a secret is possible with either of them. */
+enum
+{
+	HINT_SECRET = 1, /* a word that leads to one */
+	HINT_ESCAPE = 2, /* a character written as an escape ... */
+	HINT_CODE = 4    /* ... and a word that runs text as code */
+};
+
+/*
+ * Returns the hint that begins at a place, 0 for none.
+ */
+static int
+hint_at(const char *at, size_t len)
+{
+	static const char *const secret[] = {
+	    "passw",   "postgres", "dblink", "subscription", "server",
+	    "mapping", "foreign",  "u&\"",   "uescape",
+	};
+	static const char *const code[] = {"execute", "do", "function", "procedure"};
+	char first = lex_lower(*at);
+
+	if (first == '\\')
+		return is_escape(at, len) ? HINT_ESCAPE : 0;
+	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+		if (secret[i][0] == first && begins_with(at, len, secret[i]))
+			return HINT_SECRET;
+	for (size_t i = 0; i < sizeof(code) / sizeof(code[0]); i++)
+		if (code[i][0] == first && begins_with(at, len, code[i]))
+			return HINT_CODE;
+	return 0;
 }
 
 /*
@@ -101,28 +118,43 @@ is_suspicious(const char *at, size_t len)
 static bool
 is_possible(const char *text, size_t len)
 {
-	/* letters that something suspicious begins with, either case */
+	/* letters that a hint begins with, and the second ones, in either case */
 	static const bool first[256] = {
-	    ['p'] = true, ['P'] = true, ['d'] = true,  ['D'] = true, ['s'] = true,
-	    ['S'] = true, ['m'] = true, ['M'] = true,  ['f'] = true, ['F'] = true,
-	    ['u'] = true, ['U'] = true, ['\\'] = true,
+	    ['p'] = true, ['P'] = true, ['d'] = true, ['D'] = true, ['s'] = true,
+	    ['S'] = true, ['m'] = true, ['M'] = true, ['f'] = true, ['F'] = true,
+	    ['u'] = true, ['U'] = true, ['e'] = true, ['E'] = true, ['\\'] = true,
 	};
+	static const bool second[256] = {
+	    ['a'] = true, ['A'] = true, ['o'] = true, ['O'] = true, ['b'] = true, ['B'] = true,
+	    ['u'] = true, ['U'] = true, ['e'] = true, ['E'] = true, ['x'] = true, ['X'] = true,
+	    ['r'] = true, ['R'] = true, ['&'] = true, ['+'] = true, ['0'] = true, ['1'] = true,
+	    ['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true, ['6'] = true, ['7'] = true,
+	};
+	int hints = 0;
 
-	for (size_t i = 0; i < len; i++)
-		if (first[(unsigned char) text[i]] && is_suspicious(text + i, len - i))
+	for (size_t i = 0; i + 1 < len; i++)
+	{
+		if (!first[(unsigned char) text[i]] || !second[(unsigned char) text[i + 1]])
+			continue;
+		hints |= hint_at(text + i, len - i);
+		if ((hints & HINT_SECRET) || hints == (HINT_ESCAPE | HINT_CODE))
 			return true;
+	}
 	return false;
 }
 
 /*
  * Returns the length of what separates words in a command inside a constant:
- * white space, comments, escapes such as \n.
+ * white space, comments, escapes such as \n.  It is looked for so far and no
+ * farther, or a text of nothing but such would be read again and again.
  */
 static size_t
 separator_len(const char *text, size_t len)
 {
 	size_t at = 0;
 
+	if (len > MAX_SEPARATOR)
+		len = MAX_SEPARATOR;
 	while (at < len)
 	{
 		if (text[at] == '\\' && at + 1 < len)
@@ -157,6 +189,8 @@ note_command(Statement *statement, const char *at, size_t len)
 	len -= skip;
 	if (skip == 0)
 		return;
+	if (skip == MAX_SEPARATOR)
+		statement->makes_connection = true; /* what hides like that is no text to keep */
 	if (begins_with(at, len, "user"))
 	{
 		statement->makes_role = true;
@@ -175,11 +209,18 @@ note_command(Statement *statement, const char *at, size_t len)
 static void
 note_constant(Statement *statement, const char *content, size_t len, bool has_escapes)
 {
+	static const bool first[256] = {
+	    ['c'] = true, ['C'] = true, ['a'] = true, ['A'] = true,  ['p'] = true,
+	    ['P'] = true, ['d'] = true, ['D'] = true, ['\\'] = true,
+	};
+
 	for (size_t i = 0; i < len; i++)
 	{
 		const char *at = content + i;
 		size_t left = len - i;
 
+		if (!first[(unsigned char) *at])
+			continue;
 		switch (lex_lower(*at))
 		{
 			case 'c':
@@ -197,7 +238,7 @@ note_constant(Statement *statement, const char *content, size_t len, bool has_es
 				statement->calls_dblink |= begins_with(at, left, "dblink");
 				break;
 			case '\\':
-				statement->has_escapes |= has_escapes && is_suspicious(at, left);
+				statement->has_escapes |= has_escapes && is_escape(at, left);
 				break;
 			default:
 				break;
@@ -262,9 +303,11 @@ is_connection_string(const char *content, size_t len)
 		size_t left = len - i;
 		size_t skip = 8;
 
+		if (*at != 'p' && *at != 'P')
+			continue;
 		if (begins_with(at, left, "postgresql://") || begins_with(at, left, "postgres://"))
 			return true;
-		if (lex_lower(*at) != 'p' || !begins_with(at, left, "password"))
+		if (!begins_with(at, left, "password"))
 			continue;
 		while (skip < left && (unsigned char) at[skip] <= ' ')
 			skip++;

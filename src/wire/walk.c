@@ -20,12 +20,11 @@ typedef struct Walker
 	WireFormats formats; /* the last that the message gave */
 } Walker;
 
-/* Members of a column of RowDescription. */
-static const WireField column_members[] = {
+const WireField wire_column_members[] = {
     {"name", WIRE_KIND_STRING},     {"table_oid", WIRE_KIND_UINT32},
     {"column_no", WIRE_KIND_INT16}, {"type_oid", WIRE_KIND_UINT32},
     {"type_size", WIRE_KIND_INT16}, {"type_modifier", WIRE_KIND_INT32},
-    {"format", WIRE_KIND_INT16},
+    {"format", WIRE_KIND_INT16},    {NULL, WIRE_KIND_END},
 };
 
 /*
@@ -195,14 +194,10 @@ walk_column(Walker *walker)
 {
 	if (!give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}))
 		return false;
-	for (size_t i = 0; i < sizeof(column_members) / sizeof(column_members[0]); i++)
-	{
-		const WireField *member = &column_members[i];
-
+	for (const WireField *member = wire_column_members; member->kind != WIRE_KIND_END; member++)
 		if (!(member->kind == WIRE_KIND_STRING ? walk_string(walker, member->name)
 		                                       : walk_number(walker, member->kind, member->name)))
 			return false;
-	}
 	return give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
 }
 

@@ -51,6 +51,9 @@ typedef struct WireFormats
 	size_t count;
 } WireFormats;
 
+/* Members of a column of RowDescription, ended by WIRE_KIND_END. */
+extern const WireField wire_column_members[];
+
 /* Takes an event; false ends the walk. */
 typedef bool (*WireTake)(void *arg, const WireEvent *event);
 

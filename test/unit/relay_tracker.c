@@ -35,6 +35,9 @@ typedef struct Seen
 	char sqlstate[6];
 } Seen;
 
+static uint64_t front_bytes; /* of all finished exchanges */
+static uint64_t back_bytes;
+static uint64_t passage_bytes[2];
 static Seen seen[MAX_EXCHANGES];
 static int seen_count;
 static Budget budget;
@@ -79,15 +82,23 @@ on_finished(Tracker *tracker, Exchange *exchange)
 	Seen *s = &seen[seen_count < MAX_EXCHANGES ? seen_count++ : MAX_EXCHANGES - 1];
 
 	(void) tracker;
+	front_bytes += exchange->request.bytes;
+	back_bytes += exchange->response.bytes;
+	for (size_t i = 0; i < exchange->passages.len / sizeof(Passage); i++)
+	{
+		const Passage *passage = (const Passage *) exchange->passages.data + i;
+
+		passage_bytes[passage->bytes & 1] += passage->bytes >> 1;
+	}
 	memset(s, 0, sizeof(*s));
 	s->no = exchange->exchange_no;
 	s->part = exchange->part_no;
 	snprintf(s->kind, sizeof(s->kind), "%s", exchange_kind(exchange));
 	if (exchange->query)
 		snprintf(s->query, sizeof(s->query), "%.*s", (int) exchange->query->len,
-				 exchange->query->data);
+		         exchange->query->data);
 	list_types(s->request, sizeof(s->request), &exchange->request.kept,
-			   exchange->has & HAS_STARTUP);
+	           exchange->has & HAS_STARTUP);
 	list_types(s->response, sizeof(s->response), &exchange->response.kept, false);
 	s->request_bytes = (int64_t) exchange->request.bytes;
 	s->rows = exchange->row_count;
@@ -112,14 +123,14 @@ on_ready(Tracker *tracker)
 }
 
 static const TrackerEnv env = {.budget = &budget,
-							   .texts = &texts,
-							   .exchanges = &pool,
-							   .request_limit = 1 << 20,
-							   .response_limit = 1 << 20,
-							   .keeps_bytes = true,
-							   .finished = on_finished,
-							   .text_seen = on_text,
-							   .ready = on_ready};
+                               .texts = &texts,
+                               .exchanges = &pool,
+                               .request_limit = 1 << 20,
+                               .response_limit = 1 << 20,
+                               .keeps_bytes = true,
+                               .finished = on_finished,
+                               .text_seen = on_text,
+                               .ready = on_ready};
 
 /*
  * Appends a message.
@@ -192,7 +203,7 @@ start(Tracker *tracker)
 	tracker_init(tracker, &env);
 	tracker->recorded = true;
 	tracker_add_startup(tracker, WIRE_FRONTEND, (const uint8_t *) "\0\0\0\10\0\3\0\0", 8, 1,
-						HAS_STARTUP);
+	                    HAS_STARTUP);
 	len = put(stream, 'R', "\0\0\0\0", 4);
 	len += build("Z", true, stream + len);
 	tracker_backend(tracker, stream, len, 2);
@@ -234,7 +245,7 @@ matches(const char *expected, char *got, size_t size)
 	got[0] = 0;
 	for (int i = 0; i < seen_count && n < size - 1; i++)
 		n += (size_t) snprintf(got + n, size - n, "%s%s>%s%s", i ? " " : "", seen[i].request,
-							   seen[i].response, seen[i].uncertain ? "?" : "");
+		                       seen[i].response, seen[i].uncertain ? "?" : "");
 	return strcmp(expected, got) == 0;
 }
 
@@ -339,17 +350,17 @@ test_table(void)
 	scenario("describe portal", "P:/x/ B:// D:P/ E:/ S", "1 2 n C Z", "PBDES>12nCZ");
 	scenario("two at once", "Q Q", "T D C Z T D C Z", "Q>TDCZ Q>TDCZ");
 	scenario("pipeline", "P:/x/ B:// E:/ S P:/y/ B:// E:/ S", "1 2 D C Z 1 2 D C Z",
-			 "PBES>12DCZ PBES>12DCZ");
+	         "PBES>12DCZ PBES>12DCZ");
 	scenario("bad parse, query", "P:/x/ Q S", "E Z", "PQS>EZ");
 	scenario("bad parse, function call, query", "P:/x/ F Q S", "E Z", "PFQS>EZ");
 	scenario("extended without sync, query", "P:/x/ B:// E:/ Q", "1 2 D C T D C Z",
-			 "PBEQ>12DCTDCZ");
+	         "PBEQ>12DCTDCZ");
 	scenario("libpq copy", "P:/x/ B:// E:/ S d:a c S", "1 2 G C Z", "PBESdcS>12GCZ");
 	scenario("copy fails before its first read", "P:/x/ B:// E:/ S d:a c S", "1 2 E Z Z",
-			 "PBESdc>12EZ S>Z");
+	         "PBESdc>12EZ S>Z");
 	scenario("copy fails after a read", "P:/x/ B:// E:/ S d:a c S", "1 2 G E Z", "PBESdcS>12GEZ");
 	scenario("copy without an early sync fails", "P:/x/ B:// E:/ d:a c S", "1 2 G E Z",
-			 "PBEdcS>12GEZ");
+	         "PBEdcS>12GEZ");
 	scenario("query copy fails, late data", "Q d:a c Q", "G E Z T D C Z", "Qdc>GEZ Q>TDCZ");
 	scenario("query copy", "Q d:a d:b c", "G C Z", "Qddc>GCZ");
 	scenario("two copies in a query", "Q d:a c d:b c", "G C G C Z", "Qdcdc>GCGCZ");
@@ -364,8 +375,7 @@ test_table(void)
 	scenario("flush", "P:/x/ H B:// H E:/ S", "1 2 C Z", "PHBHES>12CZ");
 	scenario("close", "C:Sx/ S", "3 Z", "CS>3Z");
 	scenario("error at sync", "P:/x/ B:// E:/ S", "1 2 C E Z", "PBES>12CEZ");
-	scenario("suspended portal", "P:/x/ B:// E:/ S E:/ S", "1 2 D s Z D C Z",
-			 "PBES>12DsZ ES>DCZ");
+	scenario("suspended portal", "P:/x/ B:// E:/ S E:/ S", "1 2 D s Z D C Z", "PBES>12DsZ ES>DCZ");
 	scenario("several statements", "Q", "C C E Z", "Q>CCEZ");
 	scenario("empty query", "Q", "I Z", "Q>IZ");
 	scenario("notice first", "Q", "N C Z", "Q>NCZ");
@@ -381,10 +391,10 @@ test_steps(void)
 	const char *const skip[] = {"F P:/x/ H", "B E", "F Q S Q", "B Z C Z", NULL};
 	const char *const async[] = {"B A", "F Q", "B A C Z", "B S:a/b/ N", NULL};
 	const char *const copy[] = {"F P:/x/ B:// E:/ S", "B 1 2 G", "F d:a c S", "B C Z", NULL};
-	const char *const swallowed[] = {"F P:/x/ B:// E:/ S", "B 1 2 G", "F d:a", "B E",
-									 "F c S", "B Z", "F Q", "B C Z", NULL};
-	const char *const early[] = {"F P:/x/ B:// E:/ S", "B 1 2 G E Z", "F d:a c S",
-								 "B Z", "F Q", "B C Z", NULL};
+	const char *const swallowed[] = {
+	    "F P:/x/ B:// E:/ S", "B 1 2 G", "F d:a", "B E", "F c S", "B Z", "F Q", "B C Z", NULL};
+	const char *const early[] = {
+	    "F P:/x/ B:// E:/ S", "B 1 2 G E Z", "F d:a c S", "B Z", "F Q", "B C Z", NULL};
 	const char *const stray[] = {"F P:/x/ B:// E:/ S d:a c S Q", "B 1 2 G E Z Z C Z", NULL};
 	const char *const cut[] = {"F Q P:/x/ B:// E:/ S", "B C Z 1", NULL};
 	const char *const end[] = {"F Q", "B C Z", "F X", NULL};
@@ -398,7 +408,7 @@ test_steps(void)
 	steps("copy fails while data comes, sync swallowed", swallowed, "PBESdcS>12GEZ Q>CZ");
 	steps("copy fails before data comes", early, "PBES>12GEZ dc> S>Z Q>CZ");
 	steps("a ReadyForQuery too many is never taken for an answer", stray,
-		  "PBESdcS>12GEZ >Z? Q>CZ?");
+	      "PBESdcS>12GEZ >Z? Q>CZ?");
 	steps("cut off in the middle", cut, "Q>CZ PBES>1");
 	check("it is incomplete", !seen[1].is_complete && seen[0].is_complete);
 	steps("terminate", end, "Q>CZ X>");
@@ -411,14 +421,13 @@ test_steps(void)
 static void
 test_statements(void)
 {
-	const char *const named[] = {"F P:s1/select_1/ S", "B 1 Z", "F B:/s1/ E:/ S", "B 2 C Z",
-								 NULL};
-	const char *const again[] = {"F P:s1/good/ S", "B 1 Z", "F P:s1/bad/ S", "B E Z",
-								 "F B:/s1/ E:/ S", "B 2 C Z", NULL};
+	const char *const named[] = {"F P:s1/select_1/ S", "B 1 Z", "F B:/s1/ E:/ S", "B 2 C Z", NULL};
+	const char *const again[] = {
+	    "F P:s1/good/ S", "B 1 Z", "F P:s1/bad/ S", "B E Z", "F B:/s1/ E:/ S", "B 2 C Z", NULL};
 	const char *const closed[] = {"F P:s1/good/ S", "B 1 Z", "F C:Ss1/ S", "B 3 Z",
-								  "F B:/s1/ E:/ S", "B E Z", NULL};
+	                              "F B:/s1/ E:/ S", "B E Z", NULL};
 	const char *const both[] = {"F P:s1/a/ B:/s1/ E:/ P:s2/b/ B:/s2/ E:/ S",
-								"B 1 2 C:INSERT_0_5/ 1 2 C:UPDATE_2/ Z", NULL};
+	                            "B 1 2 C:INSERT_0_5/ 1 2 C:UPDATE_2/ Z", NULL};
 
 	steps("named statement", named, "PS>1Z BES>2CZ");
 	check("its text", strcmp(seen[1].query, "select 1") == 0);
@@ -461,8 +470,7 @@ test_limits(void)
 	len = build("B:// D:P/ E:/", false, batch);
 	for (int i = 0; i < 50000; i++)
 		tracker_frontend(&tracker, batch, len, 100);
-	check("what the server may keep to itself never stops reading",
-		  !tracker_throttled(&tracker));
+	check("what the server may keep to itself never stops reading", !tracker_throttled(&tracker));
 	check("the queue is bounded", tracker.queue.count <= TRACKER_QUEUE_LIMIT);
 	tracker_frontend(&tracker, sync, 5, 200);
 	check("a Sync does", tracker_throttled(&tracker));
@@ -483,6 +491,78 @@ test_limits(void)
 	tracker_free(&tracker);
 }
 
+/*
+ * Returns the next of a series of numbers that is the same in each run.
+ */
+static uint32_t
+random_below(uint32_t limit)
+{
+	static uint64_t state = 42;
+
+	state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t) (state >> 33) % limit;
+}
+
+/*
+ * Builds a message of a random type with a body of random bytes.
+ */
+static size_t
+random_message(bool is_backend, uint8_t *out)
+{
+	static const char front[] = "QPBDECSSSHFdcfX?";
+	static const char back[] = "123nTtDDCEZZZIsNASGHWdcVKR?";
+	uint8_t body[24];
+	size_t len = random_below(sizeof(body));
+	char type = is_backend ? back[random_below(sizeof(back) - 1)]
+						   : front[random_below(sizeof(front) - 1)];
+
+	if (type == 'S' && !is_backend)
+		len = 0;
+	for (size_t i = 0; i < len; i++)
+		body[i] = (uint8_t) random_below(4) * 83;
+	return put(out, type, body, len);
+}
+
+/*
+ * Lets both sides say anything in any order, in any pieces: each byte must end
+ * up in one exchange, in order, and no memory may stay behind.
+ */
+static void
+test_anything(void)
+{
+	bool conserved = true;
+	bool passages = true;
+
+	for (int run = 0; run < 2000; run++)
+	{
+		Tracker tracker;
+		uint64_t sent[2] = {0, 0};
+		size_t before;
+
+		start(&tracker);
+		before = tracker.request_bytes;
+		front_bytes = back_bytes = passage_bytes[0] = passage_bytes[1] = 0;
+		for (int i = 0; i < 300; i++)
+		{
+			uint8_t stream[256];
+			bool is_backend = random_below(2) == 1;
+			size_t len = 0;
+
+			for (uint32_t n = random_below(6) + 1; n > 0; n--)
+				len += random_message(is_backend, stream + len);
+			feed(&tracker, is_backend, stream, len, random_below((uint32_t) len) + 1);
+			sent[is_backend] += len;
+		}
+		tracker_end(&tracker, 100000);
+		conserved &= front_bytes == sent[0] && back_bytes == sent[1];
+		passages &= passage_bytes[0] == sent[0] && passage_bytes[1] == sent[1];
+		conserved &= tracker.request_bytes == before + sent[0];
+		tracker_free(&tracker);
+	}
+	check("each byte is in one exchange", conserved);
+	check("and in its chunks", passages);
+}
+
 int
 main(void)
 {
@@ -494,6 +574,7 @@ main(void)
 	test_steps();
 	test_statements();
 	test_limits();
+	test_anything();
 	exchange_pool_free(&pool);
 	text_pool_free(&texts);
 	check("all memory is given back", budget.used == 0);

@@ -43,7 +43,8 @@ frame_piece(WireFramer *framer, const uint8_t *data, size_t len, Found *found)
 		}
 		if (frame.begins)
 			found->text[found->len++] = (char) frame.type;
-		memcpy(found->text + found->len, frame.body.data, frame.body.len);
+		if (frame.body.len > 0)
+			memcpy(found->text + found->len, frame.body.data, frame.body.len);
 		found->len += frame.body.len;
 		if (frame.ends)
 			found->text[found->len++] = ';';
@@ -176,8 +177,8 @@ main(void)
 	test_tag("12", -1);
 	test_tag("", -1);
 	len = wire_put_error(error, sizeof(error), "FATAL", "53300", "no");
-	check("an error", len == 33 && error[0] == 'E' && error[4] == 32 && error[len - 1] == 0);
-	check("no room for an error", wire_put_error(error, 32, "FATAL", "53300", "no") == 0 &&
+	check("an error", len == 31 && error[0] == 'E' && error[4] == 30 && error[len - 1] == 0);
+	check("no room for an error", wire_put_error(error, 30, "FATAL", "53300", "no") == 0 &&
 	                                  wire_put_error(error, 3, "FATAL", "53300", "no") == 0);
 	return finish();
 }
