@@ -15,7 +15,7 @@ SCHEMA = """
     create table person (name text primary key, mood mood, home place);
 """
 PEOPLE = [('ann', 'happy', '(Graz,3)'), ('bob', 'grumpy', '(Linz,1)'), ('eve', 'fine', '(Wien,7)')]
-LOOK_UP = 'select name, mood, home from person where mood = %s and (home).floor > %s'
+LOOK_UP = 'select name, mood, home from person where mood = %t and (home).floor > %t'
 
 
 def main(conninfo):

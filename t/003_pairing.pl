@@ -26,12 +26,12 @@ my $function_call =
 my @scenarios = (
 	[ 'a Query', query('select 1'), 1, 'Q>TDCZ' ],
 	[ 'an empty Query', query(''), 1, 'Q>IZ' ],
-	[ 'two statements in a Query, the second fails', query('select 1; select 1/0'), 1, 'Q>TDCTEZ' ],
+	[ 'two statements in a Query, the second fails', query('select 1; select 1/0'), 1, 'Q>TDCEZ' ],
 	[ 'extended query',
 		parse('select 1') . bind_portal() . describe_portal() . execute() . sync_message(),
 		1, 'PBDES>12TDCZ' ],
 	[ 'two pipelined',
-		(parse('select 1') . bind_portal() . execute() . sync_message()) x 2,
+		join('', (parse('select 1') . bind_portal() . execute() . sync_message()) x 2),
 		2, 'PBES>12DCZ PBES>12DCZ' ],
 	[ 'two Queries at once', query('select 1') . query('select 2'), 2, 'Q>TDCZ Q>TDCZ' ],
 	[ 'Parse(bad) Query Sync', parse('selec') . query('select 7') . sync_message(), 1, 'PQS>EZ' ],
@@ -104,8 +104,11 @@ with m as (select exchange_no, direction, message_no, type from pgwire_trace.mes
 select string_agg(shape, ' ' order by exchange_no) from e
  where exchange_no > 0 and shape <> 'X>'
 SQL
-	is($stored, join(' ', ("$expected Q>TDCZ") x $runs), "$name: $expected, then select 42 alone")
-	  or diag("session $session");
+	my $one = "$expected Q>TDCZ";
+	my %others;
+	$others{$_}++ for grep { $_ ne $one } map { "${_}Q>TDCZ" } split /Q>TDCZ(?: |\z)/, $stored;
+	ok($stored eq join(' ', ($one) x $runs), "$name: $expected, then select 42 alone")
+	  or diag("session $session: " . join("\n", %others ? %others : $stored));
 	is($server->sql("select count(*) from pgwire_trace.exchange where session_id = $session"
 		  . " and query = 'select 42' and kind = 'query' and command_tag = 'SELECT 1'"
 		  . " and statement_count = 1 and row_count = 1 and request_bytes = 15 and is_complete"

@@ -155,6 +155,38 @@ sub logged
 	ok($server->flush, 'and stores');
 }
 
+# ---- others cannot send the writer away ----
+
+{
+	my $before = $server->worker_pid('writer');
+
+	$server->sql('create role nobody_special login; create role creator login createdb');
+	for my $command ('drop database recorded', 'alter database recorded rename to other',
+		'alter database recorded set tablespace pg_default', 'create database copy template recorded')
+	{
+		for my $role ('nobody_special', 'creator')
+		{
+			my ($status) = $server->try_sql("set role $role;\n$command", 'postgres');
+			isnt($status, 0, "$role may not: $command");
+		}
+	}
+	is($server->worker_pid('writer'), $before, 'and the writer did not notice');
+	$server->sql('create database copy template recorded', 'postgres');
+	isnt($server->worker_pid('writer'), $before, 'it goes for a command that may run');
+}
+
+# ---- a relay that stands still ----
+
+{
+	my $relay = $server->stat_relay('pid', 'max');
+	my $offset = -s $node->logfile;
+
+	kill 'STOP', $relay or die "could not stop the relay: $!";
+	ok(logged(qr/relay 0 \(PID $relay\) did not answer for \d+ seconds/, $offset),
+		'a relay without a heartbeat is ended');
+	ok(poll(sub { ($server->try_side_sql('select 1'))[0] == 0 }), 'the next one serves');
+}
+
 # ---- no place for workers ----
 
 {

@@ -19,6 +19,14 @@
 
 PG_FUNCTION_INFO_V1(pgwire_trace_encode_message);
 
+/* Keys of bodies that were not decoded; without the type they are an Opaque's. */
+static const WireField unknown_keys[] = {
+    {"type", WIRE_KIND_CHAR}, {"data", WIRE_KIND_BYTES}, {NULL, WIRE_KIND_END}};
+static const WireField malformed_keys[] = {{"malformed", WIRE_KIND_STRING},
+                                           {"at", WIRE_KIND_INT32},
+                                           {"data", WIRE_KIND_BYTES},
+                                           {NULL, WIRE_KIND_END}};
+
 /* A message being written. */
 typedef struct Encoder
 {
@@ -465,19 +473,17 @@ put_fields(Encoder *encoder, WireMessageId id, JsonbContainer *body)
 }
 
 /*
- * Appends bytes under the key "data", of a body that could not be decoded.
- * Returns false if this is none: the other key tells.
+ * Appends the bytes under the key "data" of a body that was not decoded, which
+ * has these keys.
  */
-static bool
-put_data(Encoder *encoder, JsonbContainer *body, const char *other_key)
+static void
+put_data(Encoder *encoder, JsonbContainer *body, const WireField *keys)
 {
 	JsonbValue value;
 
-	if (other_key && !find_key(body, other_key, &value))
-		return false;
+	check_keys(encoder, body, keys);
 	encoder->field = "data";
 	put_bytes(encoder, find_key(body, "data", &value));
-	return true;
 }
 
 /*
@@ -521,8 +527,10 @@ put_message(Encoder *encoder, WireDirection direction, JsonbContainer *body)
 	if (has_length)
 		put_integer(encoder, 0, 4);
 	if (is_unknown)
-		put_data(encoder, body, NULL);
-	else if (!put_data(encoder, body, "malformed"))
+		put_data(encoder, body, unknown_keys);
+	else if (find_key(body, "malformed", &value))
+		put_data(encoder, body, malformed_keys);
+	else
 		put_fields(encoder, id, body);
 	if (has_length)
 	{
@@ -555,7 +563,7 @@ pgwire_trace_encode_message(PG_FUNCTION_ARGS)
 		         errmsg("%s was truncated: its other bytes are not known", encoder.message)));
 	initStringInfo(&out);
 	if (strcmp(encoder.message, "Opaque") == 0)
-		put_data(&encoder, &body->root, NULL);
+		put_data(&encoder, &body->root, unknown_keys + 1);
 	else
 		put_message(&encoder, direction, &body->root);
 	PG_RETURN_BYTEA_P(cstring_to_text_with_len(out.data, out.len));
