@@ -106,6 +106,9 @@ print_number(const Tracing *tracing, const WireEvent *event)
 		case WIRE_KIND_INT8:
 			print_char(tracing->line, event->number);
 			break;
+		case WIRE_KIND_INT16: /* libpq prints these without a sign */
+			appendStringInfo(tracing->line, " %u", (unsigned) (uint16) event->number);
+			break;
 		case WIRE_KIND_VERSION:
 			appendStringInfo(tracing->line, " %u %u", (unsigned) (event->number >> 16),
 			                 (unsigned) (event->number & 0xffff));

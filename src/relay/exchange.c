@@ -169,6 +169,39 @@ merge_passages(ExchangePool *pool, Exchange *first, const Exchange *second)
 }
 
 /*
+ * Moves the last bytes of an exchange's request to a new one: a message of which
+ * the rest is still to come, when the exchange is over.
+ */
+void
+exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *late, uint64_t bytes,
+               int64_t limit)
+{
+	Buffer *kept = &exchange->request.kept;
+	Passage *passages = (Passage *) exchange->passages.data;
+	uint64_t left = bytes;
+
+	if (kept->len == exchange->request.bytes && kept->len >= bytes)
+	{
+		kept->len -= bytes;
+		exchange_take(pool, late, WIRE_FRONTEND, kept->data + kept->len, bytes, late->started_at,
+		              limit);
+	}
+	else
+		exchange_take(pool, late, WIRE_FRONTEND, NULL, bytes, late->started_at, 0);
+	exchange->request.bytes -= bytes;
+	for (size_t i = exchange->passages.len / sizeof(Passage); i > 0 && left > 0; i--)
+	{
+		uint64_t here = passages[i - 1].bytes >> 1;
+		uint64_t gone = here < left ? here : left;
+
+		if (passages[i - 1].bytes & 1)
+			continue;
+		passages[i - 1].bytes -= gone << 1;
+		left -= gone;
+	}
+}
+
+/*
  * Moves all that `second` holds to the end of `first` and releases it.  It has
  * requests only: its answer, if it had one, would have made it the first.
  */

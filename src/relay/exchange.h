@@ -101,6 +101,10 @@ extern void exchange_pool_free(ExchangePool *pool);
 extern void exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction,
                           const uint8_t *data, size_t len, int64_t now, int64_t limit);
 
+/* Moves the last bytes of an exchange's request to a new one, which they begin. */
+extern void exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *late, uint64_t bytes,
+                           int64_t limit);
+
 /* Moves all that `second` holds, which has no answer yet, to the end of `first`. */
 extern void exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t limit);
 

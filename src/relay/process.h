@@ -137,6 +137,8 @@ typedef struct Relay
 	bool is_stopping;
 	bool wake_due;
 	int64_t last_wake;
+	uint64_t flush_seen; /* the last flush() request, and when it was seen */
+	int64_t flush_seen_at;
 	Tuple tuple;       /* of the record being made */
 	Buffer normalised; /* scratch */
 	Buffer chunks;     /* scratch */

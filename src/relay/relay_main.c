@@ -217,7 +217,7 @@ static void
 set_retry(Relay *relay)
 {
 	struct timeval retry = {0, 100000};
-	bool wanted = relay->is_held || (relay->closed && relay->refused_at != 0);
+	bool wanted = relay->is_held || relay->closed;
 
 	if (wanted && !evtimer_pending(relay->retry_timer, NULL))
 		event_add(relay->retry_timer, &retry);

@@ -139,7 +139,9 @@ count_session(Session *session)
 {
 	Relay *relay = session->relay;
 
-	if (atomic_fetch_add(&relay->board->sessions_open, 1) >= relay->config.max_sessions)
+	/* signed: a relay that dies between two counters may leave it below zero */
+	if ((int64_t) atomic_fetch_add(&relay->board->sessions_open, 1) >=
+	    (int64_t) relay->config.max_sessions)
 	{
 		atomic_fetch_sub(&relay->board->sessions_open, 1);
 		return false;

@@ -328,6 +328,26 @@ tracker_throttled(const Tracker *tracker)
 }
 
 /*
+ * Moves the message that is still coming in to the exchange that collects late
+ * CopyData, so that it stays whole.
+ */
+static void
+split_message(Tracker *tracker, Exchange *exchange)
+{
+	const TrackerEnv *env = tracker->env;
+	const WireFramer *framer = &tracker->front.framer;
+	uint32_t length = (uint32_t) framer->header[1] << 24 | (uint32_t) framer->header[2] << 16 |
+	                  (uint32_t) framer->header[3] << 8 | framer->header[4];
+	Exchange *late = pairing_copy_target(tracker);
+
+	if (!late || late != tracker->late)
+		return;
+	exchange_split(env->exchanges, exchange, late, 1 + (uint64_t) length - framer->left,
+	               env->keeps_bytes ? env->request_limit : 0);
+	tracker->front.target = late;
+}
+
+/*
  * Numbers an exchange and hands it over.  A message of the client's that is
  * still coming in for it goes on as late CopyData.
  */
@@ -338,14 +358,18 @@ tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 	exchange->is_complete |= is_complete;
 	if (exchange->exchange_no < 0)
 		exchange->exchange_no = tracker->next_no++;
-	if (tracker->front.target == exchange)
-		tracker->front.target = NULL;
 	if (tracker->back.target == exchange)
 		tracker->back.target = NULL;
 	if (exchange->copy_failed)
 	{
 		tracker->failed_copy_no = exchange->exchange_no;
 		tracker->failed_copy_parts = exchange->part_no;
+	}
+	if (tracker->front.target == exchange)
+	{
+		tracker->front.target = NULL;
+		if (exchange->copy_failed && tracker->front.framer.left > 0)
+			split_message(tracker, exchange);
 	}
 	tracker->env->finished(tracker, exchange);
 }

@@ -280,6 +280,31 @@ plan_wake(Relay *relay, bool flush)
 }
 
 /*
+ * Acknowledges a flush() request: all that was finished before is written, or
+ * counted as dropped.  Rows of ended sessions that the journal has just refused
+ * are waited for a moment, in case it takes them now.  Returns whether there was
+ * one to acknowledge.
+ */
+static bool
+ack_flush(Relay *relay, uint64_t request)
+{
+	int64_t now;
+
+	if (relay->is_held || request <= atomic_load(&relay->stats->flush_acked))
+		return false;
+	now = clock_monotonic();
+	if (relay->flush_seen != request)
+	{
+		relay->flush_seen = request;
+		relay->flush_seen_at = now;
+	}
+	if (relay->closed && now - relay->flush_seen_at < 3 * RETRY_US)
+		return false;
+	atomic_store(&relay->stats->flush_acked, request);
+	return true;
+}
+
+/*
  * Ends a turn of the loop.
  */
 void
@@ -287,7 +312,6 @@ turn_end(Relay *relay)
 {
 	BoardRelay *stats = relay->stats;
 	uint64_t flush = atomic_load(&relay->board->flush_requested);
-	bool flush_now;
 	bool has_closed;
 
 	if (!relay->journal)
@@ -299,10 +323,7 @@ turn_end(Relay *relay)
 		write_batch(relay, has_closed);
 	else if (has_closed)
 		free_closed(relay);
-	flush_now = !relay->is_held && flush > atomic_load(&stats->flush_acked);
-	if (flush_now)
-		atomic_store(&stats->flush_acked, flush);
-	plan_wake(relay, flush_now);
+	plan_wake(relay, ack_flush(relay, flush));
 	atomic_store_explicit(&stats->bytes_allocated, relay->budget.used, memory_order_relaxed);
 	atomic_store_explicit(&stats->heartbeat, clock_wall(), memory_order_relaxed);
 }

@@ -170,6 +170,22 @@ relays_check(void)
 }
 
 /*
+ * Takes a dead relay's sessions off those of all relays.  It may have died between
+ * counting one here and there; the sum never goes below zero for that.
+ */
+static void
+forget_sessions(uint64 sessions)
+{
+	uint64 open = atomic_load(&pgwt_board->sessions_open);
+
+	if (pgwt_relay_processes == 1)
+		sessions = open;
+	while (!atomic_compare_exchange_weak(&pgwt_board->sessions_open, &open,
+	                                     open - Min(open, sessions)))
+		;
+}
+
+/*
  * Counts what died with a relay.
  */
 static void
@@ -184,7 +200,7 @@ count_losses(int relay_no)
 
 	if (finished > accounted)
 		board_add(&stats->exchanges_lost_in_crash, finished - accounted);
-	atomic_fetch_sub(&pgwt_board->sessions_open, atomic_exchange(&stats->sessions_open, 0));
+	forget_sessions(atomic_exchange(&stats->sessions_open, 0));
 	atomic_store(&stats->unauthenticated, 0);
 	atomic_store(&stats->bytes_allocated, 0);
 }

@@ -66,14 +66,15 @@ static const Column query_text_columns[] = {
 #undef QUERY_TEXT_COLUMN
 };
 
-/* What COPY reads: records of a batch, one a call. */
+/* What COPY reads: the exchanges among records of a batch, one after the other. */
 static struct
 {
 	const BatchRecord *records;
 	int count;
 	int next;
-	StringInfoData tuple;
-	int at; /* bytes of tuple that COPY has */
+	const char *bytes; /* of the tuple at hand */
+	Size left;         /* of them */
+	StringInfoData converted;
 	bool at_end;
 } source;
 
@@ -122,31 +123,46 @@ exchange_time(const BatchRecord *record)
 }
 
 /*
- * Puts the next exchange's tuple into the source's buffer.
+ * Makes an exchange's tuple what COPY reads: the journal's own bytes, unless texts
+ * have to be converted.
+ */
+static void
+take_tuple(const BatchRecord *record)
+{
+	uint64 time = pg_hton64((uint64) exchange_time(record));
+
+	memcpy(record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT, &time, sizeof(time));
+	source.bytes = record->payload + sizeof(RecordHeader);
+	source.left = record->length - sizeof(RecordHeader);
+	if (!((const RecordHeader *) record->payload)->has_high_bytes)
+		return;
+	resetStringInfo(&source.converted);
+	append_tuple(&source.converted, record, exchange_columns, EXCHANGE_COLUMNS);
+	source.bytes = source.converted.data;
+	source.left = source.converted.len;
+}
+
+/*
+ * Goes on to the next exchange; behind the last comes COPY's trailer.
  */
 static void
 next_tuple(void)
 {
 	const BatchRecord *record;
-	uint64 time;
 
-	resetStringInfo(&source.tuple);
-	source.at = 0;
 	while (source.next < source.count && source.records[source.next].type != JOURNAL_EXCHANGE)
 		source.next++;
 	if (source.next == source.count)
 	{
-		if (!source.at_end)
-			appendBinaryStringInfo(&source.tuple, "\377\377", 2); /* COPY's trailer */
+		source.bytes = "\377\377";
+		source.left = source.at_end ? 0 : 2;
 		source.at_end = true;
 		return;
 	}
 	record = &source.records[source.next++];
 	blame_current(record->sequence);
 	FAULT_POISON(record->payload, record->length);
-	append_tuple(&source.tuple, record, exchange_columns, EXCHANGE_COLUMNS);
-	time = pg_hton64((uint64) exchange_time(record));
-	memcpy(source.tuple.data + RECORD_EXCHANGE_TIME_AT, &time, sizeof(time));
+	take_tuple(record);
 	blame_current(0); /* COPY works on many at a time */
 }
 
@@ -162,13 +178,14 @@ read_source(void *out, int least, int most)
 	{
 		int n;
 
-		if (source.at == source.tuple.len)
+		if (source.left == 0)
 			next_tuple();
-		n = Min(source.tuple.len - source.at, most - done);
+		n = (int) Min(source.left, (Size) (most - done));
 		if (n == 0)
 			break;
-		memcpy((char *) out + done, source.tuple.data + source.at, n);
-		source.at += n;
+		memcpy((char *) out + done, source.bytes, n);
+		source.bytes += n;
+		source.left -= n;
 		done += n;
 	}
 	return done;
@@ -218,9 +235,10 @@ begin_copy(const BatchRecord *records, int count, Relation relation)
 	memset(&source, 0, sizeof(source));
 	source.records = records;
 	source.count = count;
-	initStringInfo(&source.tuple);
+	initStringInfo(&source.converted);
 	/* COPY's header: signature, flags, length of the extension area */
-	appendBinaryStringInfo(&source.tuple, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
+	source.bytes = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
+	source.left = 19;
 
 	return BeginCopyFrom(parse_state, relation, NULL, NULL, false, read_source, names,
 	                     list_make1(makeDefElem("format", (Node *) makeString("binary"), -1)));

@@ -151,7 +151,7 @@ skip_content(Lexer *lexer, char quote, bool escapes)
  * Reads up to the closing quote; the place is behind the opening one.
  */
 static void
-read_quoted(Lexer *lexer, LexToken *token, char quote, bool escapes)
+read_quoted(Lexer *lexer, LexToken *token, char quote, bool escapes, bool doubles)
 {
 	token->content_begin = lexer->at;
 	for (;;)
@@ -165,7 +165,7 @@ read_quoted(Lexer *lexer, LexToken *token, char quote, bool escapes)
 		}
 		if (peek(lexer, 0) == '\\')
 			lexer->at += lexer->at + 1 < lexer->len ? 2 : 1;
-		else if (peek(lexer, 1) == quote)
+		else if (doubles && peek(lexer, 1) == quote)
 			lexer->at += 2;
 		else
 		{
@@ -291,7 +291,9 @@ read_quotes(Lexer *lexer, LexToken *token, size_t prefix, bool standard_strings)
 	token->is_unicode = prefix == 3;
 	token->has_escapes = quote == '\'' && (escapes || prefix == 3);
 	lexer->at += prefix;
-	read_quoted(lexer, token, quote, quote == '\'' && escapes);
+	/* a bit string has no quotes in it: two of them end it and begin another */
+	read_quoted(lexer, token, quote, quote == '\'' && escapes,
+	            prefix != 2 || (first != 'b' && first != 'x'));
 }
 
 /*

@@ -58,6 +58,35 @@ string_len(const uint8_t *body, size_t len, size_t at)
 }
 
 /*
+ * Tells whether a field of an error is prose, which may quote anything.
+ */
+static bool
+is_prose(char code)
+{
+	return code != 0 && strchr("MDHWq", code) != NULL;
+}
+
+/*
+ * Tells whether an error or notice quotes a secret; see wire.h.
+ */
+bool
+wire_error_secret(const uint8_t *body, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && body[at] != 0)
+	{
+		char code = (char) body[at++];
+		size_t n = string_len(body, len, at);
+
+		if (is_prose(code) && secret_in_prose((const char *) body + at, n))
+			return true;
+		at += n + 1;
+	}
+	return false;
+}
+
+/*
  * Overwrites what is between the first and the last double quote.
  */
 static void
@@ -90,7 +119,7 @@ mask_error(uint8_t *body, size_t len)
 		char code = (char) body[at++];
 		size_t n = string_len(body, len, at);
 
-		if (strchr("MDHWq", code))
+		if (is_prose(code))
 		{
 			if (secret_in_prose((const char *) body + at, n))
 				memset(body + at, '*', n);

@@ -95,7 +95,7 @@ static int
 hint_at(const char *at, size_t len)
 {
 	static const char *const secret[] = {
-	    "passw",   "postgres", "dblink", "subscription", "server",
+	    "pas",     "postgres", "dblink", "subscription", "server",
 	    "mapping", "foreign",  "u&\"",   "uescape",
 	};
 	static const char *const code[] = {"execute", "do", "function", "procedure"};
@@ -232,7 +232,7 @@ note_constant(Statement *statement, const char *content, size_t len, bool has_es
 					note_command(statement, at + 5, left - 5);
 				break;
 			case 'p':
-				statement->has_password |= begins_with(at, left, "passw");
+				statement->has_password |= begins_with(at, left, "pas");
 				break;
 			case 'd':
 				statement->calls_dblink |= begins_with(at, left, "dblink");
@@ -267,7 +267,9 @@ note_word(Statement *statement, const char *text, const LexToken *token)
 		                               lex_is_word(text, token, "foreign");
 	}
 	statement->makes_connection |= behind_user && lex_is_word(text, token, "mapping");
-	statement->has_password |= lex_is_word(text, token, "password");
+	/* misspelt it is a secret all the same */
+	statement->has_password |= token->kind == LEX_WORD &&
+	                           begins_with(text + token->begin, token->end - token->begin, "pas");
 	statement->is_dynamic |= lex_is_word(text, token, "execute");
 	statement->has_escapes |= lex_is_word(text, token, "uescape");
 	if (statement->words == 0 && lex_is_word(text, token, "do"))
@@ -413,7 +415,8 @@ mask_text(char *text, size_t len, bool standard_strings, int depth)
 		else if (behind_password && (statement.makes_role || statement.makes_connection) &&
 		         token.kind != LEX_OTHER && !lex_is_word(text, &token, "null"))
 			masked |= overwrite(text, token.begin, token.end); /* wrong quotes, or none */
-		behind_password = lex_is_word(text, &token, "password");
+		behind_password = token.kind == LEX_WORD &&
+		                  begins_with(text + token.begin, token.end - token.begin, "passw");
 		if (token.kind == LEX_OTHER && text[token.begin] == ';')
 			statement = look_at_statement(text, len, at, standard_strings);
 	}

@@ -19,6 +19,7 @@
  *		wire_tag_rows		row count of a command tag
  *		wire_put_error		build an ErrorResponse
  *		wire_mask_body		overwrite what must never be stored
+ *		wire_error_secret	whether an error quotes a secret
  *		wire_mask_query		overwrite passwords in query text
  *		wire_normalise		query text with constants as $n
  */
@@ -169,11 +170,20 @@ extern size_t wire_put_error(uint8_t *out, size_t size, const char *severity, co
 
 /*
  * Overwrites, keeping lengths, what must never be stored: bodies of frontend
- * 'p' messages, AuthenticationSASLContinue, SASLFinal and GSSContinue data,
- * secret keys, and passwords in query text (Query, Parse).  body may be cut
- * short.  standard_strings: standard_conforming_strings as last reported.
+ * 'p' messages (whichever of the four it is given as), AuthenticationSASLContinue,
+ * SASLFinal and GSSContinue data, secret keys, passwords in query text (Query,
+ * Parse), and what errors and notices quote of such text: so those are only to be
+ * given where the text held a secret, or wire_error_secret() says so.  body may
+ * be cut short; a CancelRequest's begins behind its code.
+ * standard_strings: standard_conforming_strings as last reported.
  */
 extern void wire_mask_body(WireMessageId id, uint8_t *body, size_t len, bool standard_strings);
+
+/*
+ * Tells whether an ErrorResponse or NoticeResponse quotes a command or connection
+ * string that holds a secret, as a context of dynamic SQL does.
+ */
+extern bool wire_error_secret(const uint8_t *body, size_t len);
 
 /*
  * Overwrites with '*' the secrets in query text: passwords in CREATE/ALTER

@@ -49,8 +49,13 @@ sub run_client
 	my $in = $options{stdin} // '';
 
 	local %ENV = (%ENV, %{ $options{env} // {} });
-	IPC::Run::run($command, '<', \$in, '>', \$out, '2>', \$err,
-		IPC::Run::timeout($options{timeout} // 180));
+	my @input = $in eq '' ? ('<', \undef) : ('<', \$in);
+	# a client that ends before it has read everything is no reason to die
+	eval {
+		IPC::Run::run($command, @input, '>', \$out, '2>', \$err,
+			IPC::Run::timeout($options{timeout} // 180));
+		1;
+	} or return (255, $out, "$err$@");
 	return ($? >> 8 || $? & 127, $out, $err);
 }
 
@@ -85,7 +90,8 @@ sub start
 sub _settings
 {
 	my ($self, %options) = @_;
-	my $conf = "listen_addresses = '127.0.0.1'\nmax_connections = 100\nfsync = on\n";
+	my $conf = "listen_addresses = '127.0.0.1'\nmax_connections = 100\n"
+	  . "restart_after_crash = on\nlog_statement = none\n";
 
 	if ($options{preload} // 1)
 	{
@@ -145,13 +151,14 @@ sub sql
 	return $self->node->safe_psql($database // $self->{database}, $sql);
 }
 
-# Runs SQL on the main port; returns psql's status, output, error output.
+# Runs SQL on the main port; returns psql's status, output, error output, also when there is no
+# server.
 sub try_sql
 {
 	my ($self, $sql, $database) = @_;
-	my ($out, $err) = ('', '');
-	my $status = $self->node->psql($database // $self->{database}, $sql,
-		stdout => \$out, stderr => \$err);
+	my ($status, $out, $err) = run_client([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d',
+			$self->node->connstr($database // $self->{database}), '-c', $sql ]);
+	chomp $out;
 	return ($status, $out, $err);
 }
 

@@ -388,6 +388,11 @@ static void
 test_steps(void)
 {
 	const char *const late[] = {"F Q", "B G", "F d:a", "B E Z", "F d:b c Q", "B T D C Z", NULL};
+	static const uint8_t half[] = {'d', 0, 0, 0, 7, 'a'};
+	static const uint8_t rest[] = {'b', '\n', 'c', 0, 0, 0, 4};
+	Tracker tracker;
+	uint8_t stream[64];
+	char got[512];
 	const char *const skip[] = {"F P:/x/ H", "B E", "F Q S Q", "B Z C Z", NULL};
 	const char *const async[] = {"B A", "F Q", "B A C Z", "B S:a/b/ N", NULL};
 	const char *const copy[] = {"F P:/x/ B:// E:/ S", "B 1 2 G", "F d:a c S", "B C Z", NULL};
@@ -401,6 +406,16 @@ test_steps(void)
 
 	steps("late CopyData is a part of the exchange that failed", late, "Qd>GEZ dc> Q>TDCZ");
 	check("its number is the same", seen[0].no == seen[1].no && seen[1].part == 2);
+	start(&tracker);
+	tracker_frontend(&tracker, stream, build("Q", false, stream), 20);
+	tracker_frontend(&tracker, half, sizeof(half), 21);
+	tracker_backend(&tracker, stream, build("G E Z", true, stream), 22);
+	tracker_frontend(&tracker, rest, sizeof(rest), 23);
+	tracker_end(&tracker, 30);
+	tracker_free(&tracker);
+	check("a CopyData that is cut by the end stays whole", matches("Q>GEZ dc>", got, sizeof(got)));
+	check("and no byte is counted twice",
+	      seen[0].request_bytes == 15 && seen[1].request_bytes == 13);
 	steps("skipped after the error was seen", skip, "PHQS>EZ Q>CZ");
 	steps("asynchronous messages", async, ">A Q>ACZ >SN");
 	check("their kind", strcmp(seen[0].kind, "async") == 0);
@@ -513,8 +528,8 @@ random_message(bool is_backend, uint8_t *out)
 	static const char back[] = "123nTtDDCEZZZIsNASGHWdcVKR?";
 	uint8_t body[24];
 	size_t len = random_below(sizeof(body));
-	char type = is_backend ? back[random_below(sizeof(back) - 1)]
-						   : front[random_below(sizeof(front) - 1)];
+	char type =
+	    is_backend ? back[random_below(sizeof(back) - 1)] : front[random_below(sizeof(front) - 1)];
 
 	if (type == 'S' && !is_backend)
 		len = 0;

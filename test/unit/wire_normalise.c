@@ -53,6 +53,7 @@ main(void)
 	test("select 'a'\n 'b'", "select $1");
 	test("select 'a' -- x\n 'b'", "select $1");
 	test("select 'a' 'b'", "select $1 $2");
+	test("select B'1''0'", "select $1$2");
 	test("select $$a$$, $x$ $$ $y$ $x$", "select $1, $2");
 	test("select a$b, c$1", "select a$b, c$1");
 	test("select \"a\"\"1\", U&\"b\"", "select \"a\"\"1\", U&\"b\"");

@@ -59,5 +59,4 @@ SAMPLE(ParameterStatus, 'B', NORMAL, 'S', "a\0\0")
 SAMPLE(ParseComplete, 'B', NORMAL, '1', "")
 SAMPLE(PortalSuspended, 'B', NORMAL, 's', "")
 SAMPLE(ReadyForQuery, 'B', NORMAL, 'Z', "I")
-SAMPLE(RowDescription, 'B', NORMAL, 'T',
-	   "\0\1id\0\0\0\100\1\0\1\0\0\0\27\0\4\377\377\377\377\0\1")
+SAMPLE(RowDescription, 'B', NORMAL, 'T', "\0\1id\0\0\0\100\1\0\1\0\0\0\27\0\4\377\377\377\377\0\1")
