@@ -91,8 +91,7 @@ for my $victim ('writer', 'postmaster')
 $load = start_load($server, 60);
 my $writer = $server->worker_pid('writer');
 kill('STOP', $writer);
-my $three = poll(sub { return $server->segments >= 4 });
-ok($three, 'three full segments wait');
+ok(poll(sub { my @waiting = $server->segments; return @waiting >= 4 }), 'three full segments wait');
 $load->signal('INT');
 $load->finish;
 kill('CONT', $writer);
@@ -100,7 +99,7 @@ ok($server->flush, 'the writer catches up');
 check_exactly_once($server, 'writer stopped');
 is($server->sql("select pid from pg_stat_activity where backend_type = 'pgwire_trace writer'"),
 	$writer, 'it is the same writer');
-ok(poll(sub { return $server->segments <= 1 }), 'stored segments are deleted');
+ok(poll(sub { my @left = $server->segments; return @left <= 1 }), 'stored segments are deleted');
 
 $server->node->stop;
 done_testing();

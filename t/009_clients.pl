@@ -51,7 +51,7 @@ check_session('my psql');
 is($server->sql("select string_agg(kind || ' ' || command_tag || ' ' || row_count, ', '"
 	  . ' order by exchange_no) from pgwire_trace.exchange where kind = \'copy\' and '
 	  . session_of('my psql')), 'copy COPY 1000 1000, copy COPY 3 3', 'psql: both COPYs');
-is($server->sql("select string_agg(command_tag || ' ' || transaction_status, ', '"
+is($server->sql("select string_agg(command_tag || ' ' || transaction_status::text, ', '"
 	  . " order by exchange_no) from pgwire_trace.exchange where " . session_of('my psql')
 	  . " and exchange_no >= (select exchange_no from pgwire_trace.exchange where query = 'begin;'"
 	  . ' and ' . session_of('my psql') . ") and query !~ 'pg_catalog' and kind = 'query'"),

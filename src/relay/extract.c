@@ -32,6 +32,7 @@ extract_wants(const Tracker *tracker, WireMessageId id)
 		case WIRE_MSG_Close:
 			return WANTS_NAMES;
 		case WIRE_MSG_ErrorResponse:
+		case WIRE_MSG_NoticeResponse:
 			return WANTS_ERROR;
 		case WIRE_MSG_CommandComplete:
 		case WIRE_MSG_ReadyForQuery:
@@ -54,6 +55,16 @@ terminate(Tracker *tracker, Exchange *exchange, QueueEntry entry)
 }
 
 /*
+ * Tells whether the bytes of a text must be walked for secrets: one was found,
+ * or the text could not be looked at whole.
+ */
+static bool
+may_hide_secret(const Text *text, WireSpan query)
+{
+	return !text || text->has_secret || query.len >= TEXT_MAX;
+}
+
+/*
  * Reads a Query.
  */
 static void
@@ -67,8 +78,7 @@ read_query(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	query = values[WIRE_Query_query].bytes;
 	text = text_get(tracker->env->texts, query.data, query.len, tracker->standard_strings);
 	exchange->has |= HAS_QUERY;
-	if (text)
-		exchange->has_secret |= text->has_secret;
+	exchange->has_secret |= may_hide_secret(text, query);
 	if (tracker->skipping)
 	{
 		text_release(tracker->env->texts, text);
@@ -93,12 +103,9 @@ read_parse(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	name = values[WIRE_Parse_statement].bytes;
 	query = values[WIRE_Parse_query].bytes;
 	text = text_get(env->texts, query.data, query.len, tracker->standard_strings);
-	if (text)
-	{
-		exchange->has_secret |= text->has_secret;
-		if (exchange->recorded)
-			env->text_seen(tracker, text);
-	}
+	exchange->has_secret |= may_hide_secret(text, query);
+	if (text && exchange->recorded)
+		env->text_seen(tracker, text);
 	if (tracker->skipping)
 	{
 		text_release(env->texts, text);
@@ -175,6 +182,8 @@ extract_frontend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t
 {
 	Exchange *exchange = tracker->front.target;
 
+	if (exchange && tracker->front.framer.header[0] == 'p')
+		exchange->has_secret = true; /* whatever it is doing here */
 	if (!tracker->authenticated || (!exchange && id != WIRE_MSG_Sync))
 		return;
 	switch (id)
@@ -253,23 +262,45 @@ follow_tag(Tracker *tracker, const Exchange *exchange)
 }
 
 /*
+ * Keeps the message of an ErrorResponse, without the secrets that it quotes.
+ */
+static void
+keep_message(Tracker *tracker, Exchange *exchange, WireMessageId id, const uint8_t *body,
+             size_t len)
+{
+	Budget *budget = tracker->env->budget;
+	Buffer copy = {NULL, 0, 0};
+	WireSpan message;
+
+	if (exchange->has_secret)
+	{
+		if (!buffer_append(budget, &copy, body, len))
+			return;
+		wire_mask_body(id, copy.data, len, tracker->standard_strings);
+		body = copy.data;
+	}
+	if (wire_error_field(body, len, 'M', &message))
+		buffer_append(budget, &exchange->error_message, message.data, message.len);
+	buffer_free(budget, &copy);
+}
+
+/*
  * Reads an ErrorResponse: the first of an exchange makes its columns.
  */
 static void
 read_error(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len)
 {
 	WireSpan state;
-	WireSpan message;
 
+	exchange->has_secret |= wire_error_secret(body, len);
 	if (wire_error_field(body, len, 'C', &state) && state.len == 5)
 	{
 		memcpy(tracker->last_sqlstate, state.data, 5);
 		if (exchange->sqlstate[0] == 0)
 		{
 			memcpy(exchange->sqlstate, state.data, 5);
-			if (exchange->recorded && wire_error_field(body, len, 'M', &message))
-				buffer_append(tracker->env->budget, &exchange->error_message, message.data,
-				              message.len);
+			if (exchange->recorded)
+				keep_message(tracker, exchange, WIRE_MSG_ErrorResponse, body, len);
 		}
 	}
 	if (!(exchange->has & HAS_STARTUP))
@@ -426,6 +457,9 @@ extract_backend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t 
 			break;
 		case WIRE_MSG_ErrorResponse:
 			read_error(tracker, exchange, body, len);
+			break;
+		case WIRE_MSG_NoticeResponse:
+			exchange->has_secret |= wire_error_secret(body, len);
 			break;
 		case WIRE_MSG_ParameterStatus:
 			read_parameter(tracker, body, len);

@@ -271,8 +271,7 @@ record_session(Session *session)
  * Masks the messages with a type byte in one direction's kept bytes.
  */
 static void
-mask_messages(const Tracker *tracker, WireDirection direction, WirePhase phase, uint8_t *data,
-              size_t len)
+mask_messages(const Tracker *tracker, WireDirection direction, uint8_t *data, size_t len)
 {
 	WireFramer framer = {{0}, 0, 0};
 	WireFrame frame;
@@ -284,9 +283,14 @@ mask_messages(const Tracker *tracker, WireDirection direction, WirePhase phase, 
 		if (frame.bad)
 			return;
 		if (frame.begins && frame.body.len > 0)
+		{
+			/* a 'p' is a secret wherever it comes, also where it makes no sense */
+			WirePhase meant = frame.type == 'p' ? WIRE_PHASE_PASSWORD : WIRE_PHASE_NORMAL;
+
 			wire_mask_body(
-			    wire_type_of(direction, frame.type, phase, frame.body.data, frame.body.len),
+			    wire_type_of(direction, frame.type, meant, frame.body.data, frame.body.len),
 			    data + (consumed - frame.body.len), frame.body.len, tracker->standard_strings);
+		}
 		data += consumed;
 		len -= consumed;
 	}
@@ -311,10 +315,9 @@ mask_startup(const Session *session, Exchange *exchange)
 		return;
 	}
 	if (request->len > typed)
-		mask_messages(tracker, WIRE_FRONTEND, WIRE_PHASE_PASSWORD, request->data + typed,
-		              request->len - typed);
+		mask_messages(tracker, WIRE_FRONTEND, request->data + typed, request->len - typed);
 	if (response->len > session->answers)
-		mask_messages(tracker, WIRE_BACKEND, WIRE_PHASE_NORMAL, response->data + session->answers,
+		mask_messages(tracker, WIRE_BACKEND, response->data + session->answers,
 		              response->len - session->answers);
 }
 
@@ -324,13 +327,18 @@ mask_startup(const Session *session, Exchange *exchange)
 static void
 mask_exchange(const Session *session, Exchange *exchange)
 {
+	Buffer *request = &exchange->request.kept;
+	Buffer *response = &exchange->response.kept;
+
 	if (!exchange->has_secret)
 		return;
 	if (exchange->has & (HAS_STARTUP | HAS_CANCEL))
+	{
 		mask_startup(session, exchange);
-	else
-		mask_messages(&session->tracker, WIRE_FRONTEND, WIRE_PHASE_NORMAL,
-		              exchange->request.kept.data, exchange->request.kept.len);
+		return;
+	}
+	mask_messages(&session->tracker, WIRE_FRONTEND, request->data, request->len);
+	mask_messages(&session->tracker, WIRE_BACKEND, response->data, response->len);
 }
 
 /*

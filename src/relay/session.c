@@ -188,6 +188,7 @@ session_authenticated(Session *session)
 	if (!session->is_recorded)
 	{
 		session->is_tracked = false;
+		session->authenticated_at = session_now(session);
 		tracker_free(&session->tracker);
 		session->tracker.is_ready = true;
 	}
@@ -266,14 +267,15 @@ close_gently(Session *session)
 static void
 record_end(Session *session)
 {
+	bool is_cancel = session->end_reason && strcmp(session->end_reason, "cancel_request") == 0;
+
 	session->ended_at = session_now(session);
+	if (session->authenticated_at < 0 && !is_cancel)
+		board_add(&session->relay->stats->startups_failed, 1);
 	if (!session->has_packet)
 		return;
 	if (session->is_tracked)
 		tracker_end(&session->tracker, session->ended_at);
-	if (session->end_reason && strcmp(session->end_reason, "cancel_request") != 0 &&
-	    session->authenticated_at < 0)
-		board_add(&session->relay->stats->startups_failed, 1);
 }
 
 /*

@@ -292,7 +292,8 @@ tracker_frontend(Tracker *tracker, const uint8_t *data, size_t len, int64_t now)
 {
 	tracker->now = now;
 	tracker->request_bytes += len;
-	if (tracker->uncertain && tracker->client_waits && tracker->queue.count > 0)
+	if (tracker->uncertain && tracker->client_waits && tracker->queue.count > 0 &&
+	    !tracker->front.has_target && tracker->front.framer.have == 0)
 		pairing_abandon(tracker, true);
 	tracker->client_waits = false;
 	observe_stream(tracker, WIRE_FRONTEND, data, len);

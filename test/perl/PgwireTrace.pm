@@ -298,7 +298,8 @@ sub wait_until_down
 	my ($self, $pid) = @_;
 	my $gone = poll(sub { !kill(0, $pid) });
 
-	$self->node->_update_pid(0) if $gone;
+	# kill -9 leaves postmaster.pid behind, which _update_pid() would not have
+	$self->node->{_pid} = undef if $gone;
 	return $gone;
 }
 
