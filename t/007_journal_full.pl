@@ -63,7 +63,9 @@ is($server->sql("select 2000 - $dropped = count(*) from pgwire_trace.exchange wh
   if $server->sql("select count(*) from pgwire_trace.exchange where kind in ('startup', 'terminate')"
 	  . " and session_id in (select session_id from pgwire_trace.exchange where query like '%large%')") == 8;
 is($server->sql('select sum(dropped_exchanges) from pgwire_trace.session'), $dropped,
-	'drop: sessions know what was dropped of them');
+	'drop: sessions know what was dropped of them')
+  or diag($server->sql('select session_id, end_reason, exchange_count, dropped_exchanges'
+	  . ' from pgwire_trace.session order by 1'));
 is(run_load($server, 'small', 400), 0, 'drop: later');
 ok($server->flush, 'drop: stored');
 is($server->sql("select count(*) from pgwire_trace.exchange where query like '%small%'"), '400',

@@ -162,7 +162,12 @@ for my $case ([ '2 GB', 0x7fffffff ], [ 'negative', 0xfffffff0 ], [ '3 bytes', 3
 	{
 		$client->until_closed;
 		ok($client->{closed}, "a message length of $name: the server hangs up");
-		is($client->{error}{C}, '08P01', "a message length of $name: and the client hears why");
+		my $direct = PgwireTrace::Client->new($server->node->port);
+		$direct->login(user => $user, database => 'postgres');
+		$direct->send_bytes('Q' . pack('N', $length) . ('x' x 100000));
+		$direct->until_closed;
+		is($client->{error}{C} // 'nothing', $direct->{error}{C} // 'nothing',
+			"a message length of $name: the client hears what it would on the main port");
 	}
 	ok($server->wait_for("select count(*) = 1 from pgwire_trace.session where ended_at is not null"
 		  . " and session_id = pgwire_trace.last_session('length $name')"),

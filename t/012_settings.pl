@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $server = PgwireTrace->start('settings',
-	conf => "pgwire_trace.max_sessions = 5\npgwire_trace.relay_processes = 1\n");
+	conf => "pgwire_trace.max_sessions = 5\nwal_level = replica\n");
 my $user = getpwuid($<);
 my $number = 0;
 
@@ -20,7 +20,7 @@ sub set_and_wait
 	$server->set(%settings);
 	return poll(sub {
 		$number++;
-		$server->side_sql("select 'probe $number'", application => "probe $number");
+		$server->side_sql("select 1 as probe_$number", application => "probe $number");
 		return unless $server->flush;
 		my $seen = $server->sql("select count(*) from pgwire_trace.exchange"
 			  . " where query like '%probe%' and session_id = pgwire_trace.last_session('probe $number')");
@@ -86,7 +86,7 @@ cmp_ok($server->stat_relay('sessions_sampled_out'), '>', 0, 'such sessions are c
 ok(set_and_wait(0, 'pgwire_trace.sample_rate' => '1', 'pgwire_trace.min_duration' => '10s'),
 	'min_duration');
 cmp_ok($server->stat_relay('exchanges_too_short'), '>', 0, 'shorter exchanges are counted');
-ok(set_and_wait(1, 'pgwire_trace.min_duration' => '0'), 'back');
+ok(set_and_wait(1, 'pgwire_trace.min_duration' => '0', 'pgwire_trace.include_users' => ''), 'back');
 
 # ---- another port ----
 
@@ -136,8 +136,8 @@ for my $case ([ 'no such role', '28000', user => 'nobody_at_all', database => 'p
 	is($stranger->{error}{C}, $sqlstate, "$name: the server's own SQLSTATE");
 }
 ok($server->flush, 'flush()');
-is($server->sql("select count(*) > 0 from pgwire_trace.session where user_name = 'nobody_at_all'"
-	  . " and end_reason = 'authentication_failed' and authenticated_at is null"), 't',
+is($server->sql("select end_reason, authenticated_at is null from pgwire_trace.session"
+	  . " where user_name = 'nobody_at_all'"), 'authentication_failed|t',
 	'a refused client is in the record');
 
 # The postmaster takes connections before the server is ready; here it never gets ready.

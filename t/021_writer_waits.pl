@@ -151,6 +151,14 @@ select count(*) from pg_inherits, aclexplode((select relacl from pg_class where 
  where inhparent = 'pgwire_trace.exchange'::regclass and a.grantee = 0
 SQL
 
+# ---- a dump leaves the record out ----
+
+my $dump = $server->node->data_dir . '/../dump.sql';
+$server->node->command_ok([ 'pg_dump', '-f', $dump, '-d', $server->node->connstr('postgres') ],
+	'pg_dump runs');
+like(slurp_file($dump), qr/CREATE EXTENSION .*pgwire_trace/, 'the dump has the extension');
+unlike(slurp_file($dump), qr/pgwire_trace\.\w/, 'and nothing of what it recorded');
+
 # ---- a relay dies: its sessions are ended ----
 
 my $client = $server->connect_client;

@@ -57,7 +57,7 @@ typedef struct Exchange
 	bool is_truncated;
 	bool uncertain;          /* pairing_uncertain */
 	bool has_secret;         /* kept bytes must be walked and masked */
-	bool copy_failed;        /* late CopyData belongs to it */
+	bool has_failed;         /* an ErrorResponse: late CopyData belongs to it */
 	char transaction_status; /* 0: none */
 
 	int64_t started_at;

@@ -75,7 +75,7 @@ pairing_copy_target(Tracker *tracker)
 		{
 			late->exchange_no = tracker->failed_copy_no;
 			late->part_no = tracker->failed_copy_parts + 1;
-			late->copy_failed = true;
+			late->has_failed = true;
 		}
 		tracker->late = late;
 	}
@@ -431,8 +431,8 @@ pairing_error(Tracker *tracker)
 	bool was_copy = tracker->copy_in;
 
 	tracker->copy_in = false;
-	if (tracker->first && was_copy)
-		tracker->first->copy_failed = true;
+	if (tracker->first)
+		tracker->first->has_failed = true;
 	if (!head || queue_is_terminator(head))
 		return;
 	apply(tracker, head, false);

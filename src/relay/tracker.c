@@ -361,7 +361,7 @@ tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 		exchange->exchange_no = tracker->next_no++;
 	if (tracker->back.target == exchange)
 		tracker->back.target = NULL;
-	if (exchange->copy_failed)
+	if (exchange->has_failed)
 	{
 		tracker->failed_copy_no = exchange->exchange_no;
 		tracker->failed_copy_parts = exchange->part_no;
@@ -369,7 +369,7 @@ tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 	if (tracker->front.target == exchange)
 	{
 		tracker->front.target = NULL;
-		if (exchange->copy_failed && tracker->front.framer.left > 0)
+		if (exchange->has_failed && tracker->front.framer.left > 0)
 			split_message(tracker, exchange);
 	}
 	tracker->env->finished(tracker, exchange);

@@ -242,6 +242,7 @@ relays_reap(pid_t pid, int status)
 		count_losses(i);
 		board_release_relay(pgwt_board, (uint32) i);
 		board_add(&pgwt_board->relays[i].restarts, 1);
+		pgwt_wake_writer(); /* it ends the sessions that died with the relay */
 		if (now - child->started_at > HEALTHY_US)
 			child->backoff = 0;
 		child->start_at = now + child->backoff;

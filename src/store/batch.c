@@ -20,6 +20,7 @@
 
 #define MAX_BYTES (4 * 1024 * 1024)
 #define MAX_RECORDS 20000
+#define LARGE_RECORD (64 * 1024 * 1024)
 #define LOG_EVERY_US INT64CONST(60000000)
 
 /*
@@ -124,10 +125,23 @@ state_for(int sqlstate)
 }
 
 /*
+ * Tells whether one of the records is so large that memory may not suffice for it,
+ * now or ever.
+ */
+static bool
+has_large(const BatchRecord *records, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (records[i].length > LARGE_RECORD)
+			return true;
+	return false;
+}
+
+/*
  * Turns an error that was caught into a result, and cleans up after it.
  */
 static StoreResult
-handle_error(MemoryContext context, bool own_fault, char **message)
+handle_error(MemoryContext context, bool own_fault, bool is_large, char **message)
 {
 	ErrorData *error;
 
@@ -137,7 +151,8 @@ handle_error(MemoryContext context, bool own_fault, char **message)
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(context);
 	*message = psprintf("%s (SQLSTATE %s)", error->message, unpack_sql_state(error->sqlerrcode));
-	if (!is_surroundings(error->sqlerrcode, own_fault))
+	if (!is_surroundings(error->sqlerrcode, own_fault) ||
+	    (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && is_large))
 		return STORE_RECORD_FAILED;
 	writer_error(state_for(error->sqlerrcode), "%s", *message);
 	return STORE_WAIT;
@@ -174,7 +189,7 @@ store_once(const BatchRecord *records, int count, const char *quarantine, char *
 	}
 	PG_CATCH();
 	{
-		result = handle_error(context, own_fault, message);
+		result = handle_error(context, own_fault, has_large(records, count), message);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);

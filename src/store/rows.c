@@ -204,9 +204,11 @@ prepare_exchanges(const BatchRecord *records, int count, Oid table)
 	{
 		int64 time;
 
-		if (records[i].type != JOURNAL_EXCHANGE || !has_time(&records[i]))
+		if (records[i].type != JOURNAL_EXCHANGE)
 			continue;
 		exchanges++;
+		if (!has_time(&records[i]))
+			continue; /* an error, but the record's own, when its turn comes */
 		time = exchange_time(&records[i]);
 		if (time / USECS_PER_DAY != last_day)
 			partition_ensure(time, table);
@@ -410,18 +412,24 @@ rows_store(const BatchRecord *records, int count, volatile bool *own_fault)
 	static SPIPlanPtr text_plan;
 	Oid tables[STORE_TABLES];
 	Relation relation;
-	CopyFromState copy;
+	CopyFromState copy = NULL;
+	int exchanges;
 
 	tables_lock(tables);
 	prepare(&session_plan, "session", session_columns, SESSION_COLUMNS, "session_id");
 	prepare(&text_plan, "query_text", query_text_columns, QUERY_TEXT_COLUMNS, NULL);
-	prepare_exchanges(records, count, tables[TABLE_EXCHANGE]);
+	/* before the table is open: a partition is attached only to one that is not */
+	exchanges = prepare_exchanges(records, count, tables[TABLE_EXCHANGE]);
 	relation = table_open(tables[TABLE_EXCHANGE], NoLock);
-	copy = begin_copy(records, count, relation);
+	if (exchanges > 0)
+		copy = begin_copy(records, count, relation);
 	*own_fault = true;
 	store_others(records, count, session_plan, text_plan);
-	CopyFrom(copy);
-	EndCopyFrom(copy);
+	if (copy)
+	{
+		CopyFrom(copy);
+		EndCopyFrom(copy);
+	}
 	table_close(relation, NoLock);
 }
 
