@@ -26,8 +26,9 @@
 #include <stdint.h>
 
 #define BOARD_MAX_RELAYS 64
-#define BOARD_TEXT 512 /* bytes of a last_error, zero-terminated */
-#define BOARD_TOKEN 16 /* bytes of a carrier token */
+#define BOARD_TEXT 512          /* bytes of a last_error, zero-terminated */
+#define BOARD_CERTIFICATE 16384 /* bytes of a client's certificate, DER */
+#define BOARD_TOKEN 16          /* bytes of a carrier token */
 #define BOARD_TOKEN_PARAMETER "pgwire_trace.carrier"
 /* what the token adds to a startup packet: name, 32 hex digits, two zero bytes */
 #define BOARD_TOKEN_ADDS (sizeof(BOARD_TOKEN_PARAMETER) + 2 * BOARD_TOKEN + 1)
@@ -141,11 +142,14 @@ typedef struct BoardSlot
 	BoardU32 generation;
 
 	/* the client, by the relay */
-	BoardU64 session_id;     /* 0: this session is not recorded */
-	BoardU32 client_family;  /* AF_INET, AF_INET6, AF_UNIX */
-	BoardU32 client_port;    /* host byte order */
-	BoardU64 client_addr[2]; /* network byte order, as in memory */
-	BoardU32 carrier_port;   /* the relay's end of a TCP carrier, host byte order; 0: Unix */
+	BoardU64 session_id;      /* 0: this session is not recorded */
+	BoardU32 client_family;   /* AF_INET, AF_INET6, AF_UNIX */
+	BoardU32 client_port;     /* host byte order */
+	BoardU64 client_addr[2];  /* network byte order, as in memory */
+	BoardU32 client_uid;      /* AF_UNIX: the peer's, from our own socket; UINT32_MAX: unknown */
+	BoardU32 client_tls;      /* 1: the client's leg has TLS, and so has the carrier */
+	BoardU32 certificate_len; /* of what board_certificate() points to; 0: it sent none */
+	BoardU32 carrier_port;    /* the relay's end of a TCP carrier, host byte order; 0: Unix */
 
 	/* the server, by the backend */
 	BoardU32 backend_pid;
@@ -168,7 +172,10 @@ typedef struct Board
 	BoardSlot slots[];
 } Board;
 
-#define BOARD_SIZE(slot_count) (sizeof(Board) + (size_t) (slot_count) * sizeof(BoardSlot))
+/* The slots are followed by a certificate's room each: pages that nobody touches cost nothing. */
+#define BOARD_SLOTS_SIZE(slot_count) (sizeof(Board) + (size_t) (slot_count) * sizeof(BoardSlot))
+#define BOARD_SIZE(slot_count) \
+	(BOARD_SLOTS_SIZE(slot_count) + (size_t) (slot_count) *BOARD_CERTIFICATE)
 
 /*
  * Adds to, or reads, a counter.  Relaxed: a counter stands for itself alone.
@@ -183,6 +190,17 @@ static inline uint64_t
 board_get(const BoardU64 *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/*
+ * Points to the room for a slot's client certificate.  The relay writes it before
+ * it arms the slot; a relay that died in between left a slot that is not armed.
+ */
+static inline uint8_t *
+board_certificate(Board *board, int slot)
+{
+	return (uint8_t *) board + BOARD_SLOTS_SIZE(board->slot_count) +
+	       (size_t) slot * BOARD_CERTIFICATE;
 }
 
 /* Claims a free slot for a relay. -1: none free. */
