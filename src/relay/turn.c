@@ -121,6 +121,20 @@ set_held(Relay *relay, bool held)
 }
 
 /*
+ * Forgets whose the first exchanges of the batch were: they are in the journal.
+ */
+static void
+forget_written(Relay *relay, uint64_t written)
+{
+	size_t count = written < relay->batch_count ? (size_t) written : relay->batch_count;
+
+	if (count == 0)
+		return;
+	relay->batch_count -= count;
+	memmove(relay->batch, relay->batch + count, relay->batch_count * sizeof(Session *));
+}
+
+/*
  * Throws the batch away and counts it.  Everything else that was in it must
  * come again: texts, and rows of sessions.
  */
@@ -217,6 +231,7 @@ write_batch(Relay *relay, bool has_closed)
 
 	result = journal_write(relay->journal, &written);
 	board_add(&relay->stats->exchanges_journalled, written);
+	forget_written(relay, written);
 	if (written > 0)
 		relay->wake_due = true;
 	if (result == JOURNAL_OK)
@@ -224,7 +239,6 @@ write_batch(Relay *relay, bool has_closed)
 		if (relay->refused_at != 0 && !relay->is_held)
 			relay_log(relay, RELAY_LOG, "exchanges are recorded again");
 		relay->refused_at = 0;
-		relay->batch_count = 0;
 		set_held(relay, false);
 		if (has_closed)
 			free_closed(relay);
