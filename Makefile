@@ -81,8 +81,13 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 
 all: pgwire_trace_journal
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+# What installs its own packages runs on a machine that has no PostgreSQL yet.
+PGXS := $(shell $(PG_CONFIG) --pgxs 2> /dev/null)
+ifneq ($(PGXS),)
 include $(PGXS)
+else ifneq ($(filter-out demo test bench, $(or $(MAKECMDGOALS), all)),)
+$(error "$(PG_CONFIG)" was not found: install the server's development package, or set PG_CONFIG)
+endif
 
 -include $(OBJS:.o=.d) $(PROGRAM_SOURCES:.c=.d)
 
