@@ -148,6 +148,9 @@ fill_slot(Session *session, BoardSlot *slot)
 	atomic_store(&slot->client_port, port);
 	atomic_store(&slot->client_addr[0], bytes[0]);
 	atomic_store(&slot->client_addr[1], bytes[1]);
+	atomic_store(&slot->client_uid, session->client_uid);
+	atomic_store(&slot->client_tls, 0);
+	atomic_store(&slot->certificate_len, 0);
 	atomic_store(&slot->carrier_port, carrier_port(session->server.fd));
 	atomic_store(&slot->backend_pid, 0);
 	atomic_store(&slot->backend_start, 0);

@@ -94,6 +94,7 @@ typedef struct Session
 	int64_t authenticated_at; /* since accepted_at; -1 */
 	int64_t ended_at;
 	struct sockaddr_storage client_addr;
+	uint32_t client_uid; /* of a client on a Unix socket; UINT32_MAX: unknown */
 	uint32_t exchange_count;
 	uint64_t dropped_exchanges;
 	int64_t backend_start;

@@ -57,6 +57,28 @@ tune_socket(int fd, int family)
 }
 
 /*
+ * Returns the user at the other end of a Unix socket, as the kernel knows it.
+ */
+static uint32_t
+peer_uid(int fd, int family)
+{
+#ifdef SO_PEERCRED
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		return peer.uid;
+#else
+	uid_t uid;
+	gid_t gid;
+
+	if (family == AF_UNIX && getpeereid(fd, &uid, &gid) == 0)
+		return uid;
+#endif
+	return UINT32_MAX;
+}
+
+/*
  * Opens a session for an accepted socket.  NULL: no memory, the socket is
  * closed.
  */
@@ -77,6 +99,7 @@ session_open(Relay *relay, int fd, const struct sockaddr_storage *addr)
 	session->authenticated_at = session->ended_at = -1;
 	session->client.fd = session->server.fd = -1;
 	session->client_addr = *addr;
+	session->client_uid = peer_uid(fd, addr->ss_family);
 	session->accepted_at = clock_monotonic();
 	session->accepted_wall = clock_wall();
 	tune_socket(fd, addr->ss_family);
