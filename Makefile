@@ -27,6 +27,7 @@ RELAY_FILES = \
 	record relay_main session startup text tracker turn
 SERVER_FILES = auth init launch listeners relays resolve settings spawn supervisor upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
+READ_FILES = encoding
 API_FILES = \
 	decode decode_args decode_formats flush install json json_encode json_value messages \
 	messages_list messages_read session status trace
@@ -36,11 +37,12 @@ JOURNAL_SOURCES = $(JOURNAL_FILES:%=src/journal/%.c)
 RELAY_SOURCES = $(RELAY_FILES:%=src/relay/%.c)
 SERVER_SOURCES = $(SERVER_FILES:%=src/server/%.c)
 STORE_SOURCES = $(STORE_FILES:%=src/store/%.c)
+READ_SOURCES = $(READ_FILES:%=src/read/%.c)
 API_SOURCES = $(API_FILES:%=src/api/%.c)
 PROGRAM_SOURCES = src/journal/journal_main.c
 
 PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
-LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(API_SOURCES)
+LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
 	board_slots journal_append journal_ids journal_read journal_tuple relay_filters \
 	relay_tracker wire_frame wire_normalise wire_secret wire_walk
@@ -76,7 +78,7 @@ PG_CFLAGS = -std=gnu11 -Werror=implicit-function-declaration -Wno-declaration-af
 override with_llvm := no
 
 EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
-	$(addsuffix /*.d, src/wire src/journal src/relay src/server src/store src/api) \
+	$(addsuffix /*.d, src/wire src/journal src/relay src/server src/store src/read src/api) \
 	$(PROGRAM_SOURCES:.c=.o)
 
 all: pgwire_trace_journal

@@ -84,7 +84,7 @@ pgwire_trace_decode_messages(PG_FUNCTION_ARGS)
 	WirePhase phase = decode_phase(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Decoding decoding = {.direction = decode_direction(text_to_cstring(PG_GETARG_TEXT_PP(1)))};
 
-	json_encoding_init(&decoding.context.encoding, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
+	read_encoding_init(&decoding.context.encoding, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
 	wire_stream_begin(&decoding.phases, decoding.direction, phase);
 	InitMaterializedSRF(fcinfo, 0);
 	decoding.result = (ReturnSetInfo *) fcinfo->resultinfo;

@@ -7,30 +7,19 @@
 
 #include "postgres.h"
 
+#include "read/encoding.h"
 #include "utils/jsonb.h"
 #include "wire/stream.h"
 #include "wire/walk.h"
 
-/* How values become text: an encoding, and the way to the database's and back. */
-typedef struct JsonEncoding
-{
-	int encoding;
-	bool is_converted; /* bytes differ between the two */
-	Oid to_database;   /* conversion functions, if so; InvalidOid: there is none */
-	Oid from_database;
-} JsonEncoding;
-
 /* What makes a body's jsonb besides its bytes. */
 typedef struct JsonContext
 {
-	JsonEncoding encoding;
+	ReadEncoding encoding;
 	bool is_masked;      /* secrets were overwritten before the bytes came here */
 	WireFormats formats; /* of a DataRow or function result, as other messages say */
 	bool data_is_binary; /* of CopyData, likewise */
 } JsonContext;
-
-/* Looks up what it takes to show values of an encoding. */
-extern void json_encoding_init(JsonEncoding *encoding, int from);
 
 /* Returns the name that a message is shown by. */
 extern const char *json_message_name(const WireMessage *message);
@@ -60,7 +49,7 @@ typedef struct JsonBudget
 } JsonBudget;
 
 /* Sets a value to bytes: text if they are, else {"hex": ...}. False: too large. */
-extern bool json_set_bytes(JsonbValue *value, const JsonEncoding *encoding, JsonBudget *budget,
+extern bool json_set_bytes(JsonbValue *value, const ReadEncoding *encoding, JsonBudget *budget,
                            WireSpan bytes, bool is_binary);
 extern bool json_set_number(JsonbValue *value, JsonBudget *budget, int64 number);
 extern void json_set_text(JsonbValue *value, const char *text);

@@ -309,7 +309,7 @@ messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTa
 	reading.formats = formats_create();
 	reading.message_context =
 	    AllocSetContextCreate(CurrentMemoryContext, "message", ALLOCSET_DEFAULT_SIZES);
-	json_encoding_init(&reading.json.encoding, session_encoding(session_id));
+	read_encoding_init(&reading.json.encoding, session_encoding(session_id));
 	portal = SPI_cursor_open_with_args(NULL, EXCHANGES_QUERY, 2, types, values, nulls, true, 0);
 	read_cursor(&reading, portal);
 	SPI_cursor_close(portal);
