@@ -29,7 +29,7 @@ SERVER_FILES = auth init launch listeners relays resolve settings spawn supervis
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = encoding
 API_FILES = \
-	decode decode_args decode_formats flush install json json_encode json_value messages \
+	decode decode_args decode_formats flush install json json_encode json_write messages \
 	messages_list messages_read session status trace
 
 WIRE_SOURCES = $(WIRE_FILES:%=src/wire/%.c)

@@ -110,6 +110,20 @@ SELECT * FROM pg_temp.show('', 'F');
 SELECT * FROM pgwire_trace.decode_messages('\x537fffffff'::bytea || 'rest', 'F');
 SELECT * FROM pgwire_trace.decode_messages('\x530000', 'F');
 
+-- bodies are laid out by hand: the server finds everything in them, and would make the same
+SELECT m.name, m.body = m.body::text::jsonb AS equal,
+	pg_column_size(m.body) = pg_column_size(m.body::text::jsonb) AS as_large,
+	(SELECT bool_and(m.body->'values'->i = v) AND bool_and((m.body->'values'->>i) IS NOT DISTINCT FROM (v#>>'{}'))
+		FROM jsonb_array_elements(m.body->'values') WITH ORDINALITY AS e(v, o), int4(o - 1) AS i) AS in_place
+FROM (SELECT string_agg(CASE i % 4 WHEN 0 THEN '\xffffffff' WHEN 1 THEN '\x00000001ff'
+			WHEN 2 THEN int4send(i / 4) || convert_to(repeat('v', i / 4), 'UTF8')
+			ELSE '\x00000003313233' END, '' ORDER BY i) AS list
+		FROM generate_series(1, 300) AS i) AS v,
+	pgwire_trace.decode_messages(pg_temp.message('D', '\x012c', list)
+		|| pg_temp.message('T', '\x0002', pg_temp.bytes('a\0'), '\xffffffff7fff00000000', '\x8000000027100001', pg_temp.bytes('b\0'), '\x00000001ffff0000ffff', '\x0001800000000000')
+		|| pg_temp.message('E', pg_temp.bytes('SERROR\0VERROR\0C42P01\0Mno\0Dd\0Hh\0Ww\0ss\0tt\0cc\0dd\0nn\0P15\0p1\0qq\0Fa.c\0L1\0Rf\0\0'))
+		|| pg_temp.message('E', pg_temp.bytes('C42P01\0SERROR\0M' || repeat('x', 200) || '\0\0')), 'B') AS m;
+
 -- arguments
 SELECT * FROM pgwire_trace.decode_messages('', 'f');
 SELECT * FROM pgwire_trace.decode_messages('', 'F', 'norma');

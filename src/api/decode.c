@@ -14,6 +14,9 @@
 
 PG_FUNCTION_INFO_V1(pgwire_trace_decode_messages);
 
+/* Memory is emptied behind so many bytes: for each small message it would cost. */
+#define RESET_BYTES 8192
+
 /* A stream being decoded into rows. */
 typedef struct Decoding
 {
@@ -21,8 +24,31 @@ typedef struct Decoding
 	WireDirection direction;
 	WirePhases phases;
 	JsonContext context;
+	MemoryContext lasting;       /* for what outlives a message */
+	Datum names[WIRE_MSG_COUNT]; /* as text; 0: not made yet */
 	int32 message_no;
 } Decoding;
+
+/*
+ * Returns the name that a message is shown by, as text.  Those of the list are
+ * made once.
+ */
+static Datum
+name_of(Decoding *decoding, const WireMessage *message)
+{
+	Datum *name = &decoding->names[message->id];
+	MemoryContext before;
+
+	if (message->id == WIRE_MSG_Unknown) /* or opaque */
+		return CStringGetTextDatum(json_message_name(message));
+	if (*name == 0)
+	{
+		before = MemoryContextSwitchTo(decoding->lasting);
+		*name = CStringGetTextDatum(json_message_name(message));
+		MemoryContextSwitchTo(before);
+	}
+	return *name;
+}
 
 /*
  * Adds a message's row.
@@ -40,7 +66,7 @@ put_row(Decoding *decoding, const WireMessage *message, size_t at)
 	values[1] = Int64GetDatum((int64) at);
 	values[2] = CharGetDatum((char) message->type);
 	nulls[2] = !message->has_type;
-	values[3] = CStringGetTextDatum(json_message_name(message));
+	values[3] = name_of(decoding, message);
 	values[4] = Int64GetDatum((int64) message->length);
 	nulls[4] = !message->has_length;
 	values[5] = JsonbPGetDatum(json_message_body(&decoding->context, message, &is_cut));
@@ -48,15 +74,16 @@ put_row(Decoding *decoding, const WireMessage *message, size_t at)
 }
 
 /*
- * Decodes all bytes, each message in a context of its own.
+ * Decodes all bytes, in a context that is emptied now and then.
  */
 static void
 decode_all(Decoding *decoding, const uint8 *data, size_t len)
 {
-	MemoryContext context =
-	    AllocSetContextCreate(CurrentMemoryContext, "decode_messages", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "decode_messages", 0,
+	                                              RESET_BYTES * 4, ALLOCSET_DEFAULT_MAXSIZE);
 	MemoryContext before = MemoryContextSwitchTo(context);
 	size_t at = 0;
+	size_t reset_at = 0;
 
 	while (at < len)
 	{
@@ -68,7 +95,11 @@ decode_all(Decoding *decoding, const uint8 *data, size_t len)
 		at += message.size;
 		if (message.form == WIRE_FORM_WHOLE)
 			wire_stream_pass(&decoding->phases, decoding->direction, message.id);
-		MemoryContextReset(context);
+		if (at - reset_at >= RESET_BYTES)
+		{
+			MemoryContextReset(context);
+			reset_at = at;
+		}
 	}
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(context);
@@ -84,7 +115,8 @@ pgwire_trace_decode_messages(PG_FUNCTION_ARGS)
 	WirePhase phase = decode_phase(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Decoding decoding = {.direction = decode_direction(text_to_cstring(PG_GETARG_TEXT_PP(1)))};
 
-	read_encoding_init(&decoding.context.encoding, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
+	json_context_init(&decoding.context, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
+	decoding.lasting = CurrentMemoryContext;
 	wire_stream_begin(&decoding.phases, decoding.direction, phase);
 	InitMaterializedSRF(fcinfo, 0);
 	decoding.result = (ReturnSetInfo *) fcinfo->resultinfo;

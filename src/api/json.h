@@ -1,6 +1,10 @@
 /*
  * json.h
  *	  Message bodies as jsonb, by the events of the codec's walker.
+ *
+ *		walker --events--> json.c --values--> json_write.c --> jsonb
+ *
+ * json.c knows what a body looks like, json_write.c what jsonb is made of.
  */
 #ifndef API_JSON_H
 #define API_JSON_H
@@ -12,21 +16,71 @@
 #include "wire/stream.h"
 #include "wire/walk.h"
 
+/* ---- json_write.c: jsonb from values as they come ---- */
+
+typedef struct JsonWriter JsonWriter;
+
+typedef enum JsonKind
+{
+	JSON_STRING,
+	JSON_HEX, /* a string: its bytes as hex digits */
+	JSON_NUMBER,
+	JSON_TRUE,
+	JSON_NULL,
+	JSON_ARRAY,
+	JSON_OBJECT
+} JsonKind;
+
+/* Makes a writer in the present memory context. */
+extern JsonWriter *json_writer_create(void);
+
+/*
+ * Add a value to the innermost container that is not ended, or begin and end such
+ * a container.  In an object each value has a key that no other there has; in an
+ * array it is NULL.  Keys and bytes are not copied: they must stay as they are
+ * until json_finish.  False: what was added is more than jsonb can hold.
+ */
+extern bool json_begin(JsonWriter *writer, const char *key, JsonKind kind);
+extern void json_end(JsonWriter *writer);
+extern bool json_put_string(JsonWriter *writer, const char *key, const void *bytes, size_t len);
+extern bool json_put_hex(JsonWriter *writer, const char *key, const void *bytes, size_t len);
+extern bool json_put_number(JsonWriter *writer, const char *key, int64 number);
+extern bool json_put_constant(JsonWriter *writer, const char *key, JsonKind kind);
+
+/* Adds bytes: as text if they are that, else {"hex": ...}. */
+extern bool json_put_bytes(JsonWriter *writer, const ReadEncoding *encoding, const char *key,
+                           WireSpan bytes, bool is_binary);
+
+/* Forgets what was added. */
+extern void json_reset(JsonWriter *writer);
+
+/*
+ * Returns the jsonb, in the present memory context, and resets the writer.  There
+ * is one outermost container, and all are ended.
+ */
+extern Jsonb *json_finish(JsonWriter *writer);
+
+/* ---- json.c ---- */
+
 /* What makes a body's jsonb besides its bytes. */
 typedef struct JsonContext
 {
+	JsonWriter *writer;
 	ReadEncoding encoding;
 	bool is_masked;      /* secrets were overwritten before the bytes came here */
 	WireFormats formats; /* of a DataRow or function result, as other messages say */
 	bool data_is_binary; /* of CopyData, likewise */
 } JsonContext;
 
+/* Looks up what it takes to show values of an encoding; makes the writer. */
+extern void json_context_init(JsonContext *context, int encoding);
+
 /* Returns the name that a message is shown by. */
 extern const char *json_message_name(const WireMessage *message);
 
 /*
- * Returns a message's body.  is_cut: it was too long for jsonb, so that only
- * its first bytes are there.
+ * Returns a message's body, in the present memory context.  is_cut: it was too
+ * long for jsonb, so that only its first bytes are there.
  */
 extern Jsonb *json_message_body(const JsonContext *context, const WireMessage *message,
                                 bool *is_cut);
@@ -39,26 +93,5 @@ typedef struct JsonErrorKey
 } JsonErrorKey;
 
 extern const JsonErrorKey json_error_keys[];
-
-/* ---- json_value.c ---- */
-
-/* Keeps the size of what is built within jsonb's limits. */
-typedef struct JsonBudget
-{
-	size_t used;
-} JsonBudget;
-
-/* Sets a value to bytes: text if they are, else {"hex": ...}. False: too large. */
-extern bool json_set_bytes(JsonbValue *value, const ReadEncoding *encoding, JsonBudget *budget,
-                           WireSpan bytes, bool is_binary);
-extern bool json_set_number(JsonbValue *value, JsonBudget *budget, int64 number);
-extern void json_set_text(JsonbValue *value, const char *text);
-extern void json_set_array(JsonbValue *value, JsonbValue *elems, int count);
-
-/* Sets a value to an object; sorts the pairs as jsonb wants them. */
-extern void json_set_object(JsonbValue *value, JsonbPair *pairs, int count);
-
-/* Sets a value to an object of a single key. */
-extern void json_set_single(JsonbValue *value, const char *key, const JsonbValue *content);
 
 #endif /* API_JSON_H */

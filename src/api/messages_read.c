@@ -304,12 +304,12 @@ messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTa
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	json_context_init(&reading.json, session_encoding(session_id));
 	reading.json.is_masked = true;
 	reading.recorded.context = &reading.json;
 	reading.formats = formats_create();
 	reading.message_context =
 	    AllocSetContextCreate(CurrentMemoryContext, "message", ALLOCSET_DEFAULT_SIZES);
-	read_encoding_init(&reading.json.encoding, session_encoding(session_id));
 	portal = SPI_cursor_open_with_args(NULL, EXCHANGES_QUERY, 2, types, values, nulls, true, 0);
 	read_cursor(&reading, portal);
 	SPI_cursor_close(portal);

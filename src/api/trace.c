@@ -62,14 +62,12 @@ print_bytes(StringInfo line, WireSpan bytes)
 static void
 print_string(const JsonContext *context, StringInfo line, WireSpan bytes)
 {
-	JsonBudget budget = {0};
-	JsonbValue value;
+	size_t len;
+	const char *text = read_text(&context->encoding, bytes, &len);
 
-	if (!json_set_bytes(&value, &context->encoding, &budget, bytes, false))
-		return;
 	appendStringInfoString(line, " \"");
-	if (value.type == jbvString)
-		appendBinaryStringInfo(line, value.val.string.val, value.val.string.len);
+	if (text)
+		appendBinaryStringInfo(line, text, (int) len);
 	else
 		for (size_t i = 0; i < bytes.len; i++)
 		{

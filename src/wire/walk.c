@@ -68,6 +68,7 @@ walk_number(Walker *walker, WireKind kind, const char *name)
 		event.number = (int16_t) number;
 	else if (kind == WIRE_KIND_INT32)
 		event.number = (int32_t) number;
+	event.bytes = (WireSpan){walker->cursor.data + walker->cursor.at - bytes, (size_t) bytes};
 	return give(walker, event);
 }
 

@@ -23,10 +23,10 @@
 
 typedef enum WireEventKind
 {
-	WIRE_EVENT_NUMBER,      /* an integer kind: number */
+	WIRE_EVENT_NUMBER,      /* an integer kind: number, and its bytes */
 	WIRE_EVENT_BYTES,       /* a string, or the rest of the message: bytes */
 	WIRE_EVENT_VALUE,       /* number: length or -1; bytes, is_binary */
-	WIRE_EVENT_ERROR_FIELD, /* number: its code; bytes */
+	WIRE_EVENT_ERROR_FIELD, /* number: its code; bytes, which stand behind it */
 	WIRE_EVENT_LIST,        /* a list begins; number: its count, -1 without one */
 	WIRE_EVENT_LIST_END,
 	WIRE_EVENT_ITEM, /* an item of several members begins: a column, a pair */

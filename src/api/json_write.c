@@ -1,0 +1,420 @@
+/*
+ * json_write.c
+ *	  Writes jsonb from values as they come.
+ *
+ * The values are noted in one array in the order in which they come, each
+ * container before what is in it; then all is laid out at once in memory of which
+ * the size is known.  That is several times faster than trees of JsonbValue,
+ * which are made of many small pieces of memory, and decoding a stream is mostly
+ * this.
+ *
+ *		{"values": ["a", null]}		object 1 | "values": array 2 | "a" | null
+ *
+ * utils/jsonb.h describes what jsonb looks like.
+ */
+#include "api/json.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+/* Most keys of an object. */
+#define MAX_KEYS 32
+
+/* Numbers repeat (lengths, OIDs, format codes), so the last ones are kept made. */
+#define NUMBER_SLOTS 256
+
+/* A numeric of 64 bits is no larger than this. */
+#define NUMBER_SIZE 20
+
+/* What a value takes besides its bytes and key at most: two entries and padding. */
+#define OVERHEAD (2 * sizeof(JEntry) + 3)
+
+/* A value that was added. */
+typedef struct JsonNode
+{
+	JsonKind kind;
+	int next;   /* node behind it and all in it; while it is not ended, the
+	                 * container around it */
+	uint32 len; /* of its bytes; of a container: how many values are in it */
+	uint32 key_len;
+	const char *key;
+	union
+	{
+		const void *bytes;
+		int64 number;
+	};
+} JsonNode;
+
+/* A number as jsonb holds it; len 0: none. */
+typedef struct NumberSlot
+{
+	int64 number;
+	uint32 len;
+	char bytes[NUMBER_SIZE];
+} NumberSlot;
+
+struct JsonWriter
+{
+	MemoryContext context;
+	JsonNode *nodes;
+	int count;
+	int size;
+	int open;    /* innermost container that is not ended; -1: none */
+	size_t most; /* bytes that the jsonb may take */
+	NumberSlot numbers[NUMBER_SLOTS];
+};
+
+/*
+ * Makes a writer.
+ */
+JsonWriter *
+json_writer_create(void)
+{
+	JsonWriter *writer = palloc0(sizeof(JsonWriter));
+
+	writer->context = CurrentMemoryContext;
+	writer->size = 64;
+	writer->nodes = palloc(sizeof(JsonNode) * writer->size);
+	json_reset(writer);
+	return writer;
+}
+
+/*
+ * Forgets what was added.
+ */
+void
+json_reset(JsonWriter *writer)
+{
+	writer->count = 0;
+	writer->open = -1;
+	writer->most = VARHDRSZ;
+}
+
+/*
+ * Adds a node of a kind; its bytes take `len` in the jsonb.  NULL: too large.
+ */
+static inline JsonNode *
+add_node(JsonWriter *writer, const char *key, JsonKind kind, size_t len)
+{
+	JsonNode *node;
+	size_t key_len = key ? strlen(key) : 0;
+
+	/* len first, or the sum might not fit */
+	if (len > JENTRY_OFFLENMASK || writer->most + len + key_len + OVERHEAD > JENTRY_OFFLENMASK)
+		return NULL;
+	writer->most += len + key_len + OVERHEAD;
+	if (unlikely(writer->count == writer->size))
+	{
+		writer->size *= 2;
+		writer->nodes = repalloc_huge(writer->nodes, sizeof(JsonNode) * writer->size);
+	}
+	if (writer->open >= 0)
+		writer->nodes[writer->open].len++;
+	node = &writer->nodes[writer->count++];
+	node->kind = kind;
+	node->next = writer->count;
+	node->key = key;
+	node->key_len = (uint32) key_len;
+	return node;
+}
+
+/*
+ * Begins a container.
+ */
+bool
+json_begin(JsonWriter *writer, const char *key, JsonKind kind)
+{
+	JsonNode *node = add_node(writer, key, kind, sizeof(uint32));
+
+	if (!node)
+		return false;
+	node->len = 0;
+	node->next = writer->open;
+	writer->open = writer->count - 1;
+	return true;
+}
+
+/*
+ * Ends the innermost container.
+ */
+void
+json_end(JsonWriter *writer)
+{
+	JsonNode *node = &writer->nodes[writer->open];
+
+	Assert(writer->open >= 0);
+	writer->open = node->next;
+	node->next = writer->count;
+}
+
+/*
+ * Adds a string.
+ */
+bool
+json_put_string(JsonWriter *writer, const char *key, const void *bytes, size_t len)
+{
+	JsonNode *node = add_node(writer, key, JSON_STRING, len);
+
+	if (!node)
+		return false;
+	node->bytes = bytes;
+	node->len = (uint32) len;
+	return true;
+}
+
+/*
+ * Adds a string of the hex digits of some bytes.
+ */
+bool
+json_put_hex(JsonWriter *writer, const char *key, const void *bytes, size_t len)
+{
+	JsonNode *node = len > JENTRY_OFFLENMASK ? NULL : add_node(writer, key, JSON_HEX, len * 2);
+
+	if (!node)
+		return false;
+	node->bytes = bytes;
+	node->len = (uint32) len;
+	return true;
+}
+
+/*
+ * Adds a number.
+ */
+bool
+json_put_number(JsonWriter *writer, const char *key, int64 number)
+{
+	JsonNode *node = add_node(writer, key, JSON_NUMBER, NUMBER_SIZE);
+
+	if (!node)
+		return false;
+	node->number = number;
+	return true;
+}
+
+/*
+ * Adds true or null.
+ */
+bool
+json_put_constant(JsonWriter *writer, const char *key, JsonKind kind)
+{
+	return add_node(writer, key, kind, 0) != NULL;
+}
+
+/*
+ * Adds bytes; see json.h.
+ */
+bool
+json_put_bytes(JsonWriter *writer, const ReadEncoding *encoding, const char *key, WireSpan bytes,
+               bool is_binary)
+{
+	size_t len;
+	const char *text;
+
+	if (bytes.len > JENTRY_OFFLENMASK) /* before it is converted */
+		return false;
+	text = is_binary ? NULL : read_text(encoding, bytes, &len);
+	if (text)
+		return json_put_string(writer, key, text, len);
+	if (!json_begin(writer, key, JSON_OBJECT) ||
+	    !json_put_hex(writer, "hex", bytes.data, bytes.len))
+		return false;
+	json_end(writer);
+	return true;
+}
+
+/*
+ * Moves to where integers and containers may stand.
+ */
+static char *
+pad(char *at)
+{
+	while ((uintptr_t) at % sizeof(uint32) != 0)
+		*at++ = 0;
+	return at;
+}
+
+/*
+ * Lays a number out.
+ */
+static char *
+lay_number(JsonWriter *writer, int64 number, char *at)
+{
+	NumberSlot *slot = &writer->numbers[(uint64) number * UINT64CONST(0x9E3779B97F4A7C15) /
+	                                    (PG_UINT64_MAX / NUMBER_SLOTS + 1)];
+
+	if (slot->len == 0 || slot->number != number)
+	{
+		Numeric numeric = int64_to_numeric(number);
+
+		slot->number = number;
+		slot->len = VARSIZE_ANY(numeric);
+		Assert(slot->len <= NUMBER_SIZE);
+		memcpy(slot->bytes, numeric, slot->len);
+	}
+	at = pad(at);
+	memcpy(at, slot->bytes, slot->len);
+	return at + slot->len;
+}
+
+static char *lay_container(JsonWriter *writer, int container, char *at);
+
+/*
+ * Lays a value out; sets its entry, of which the length is that of what it laid
+ * out, padding included.  Returns the place behind it.
+ */
+static char *
+lay_value(JsonWriter *writer, int index, char *at, JEntry *entry)
+{
+	const JsonNode *node = &writer->nodes[index];
+	char *begin = at;
+	uint32 type = JENTRY_ISSTRING;
+
+	switch (node->kind)
+	{
+		case JSON_STRING:
+			if (node->len > 0)
+				memcpy(at, node->bytes, node->len);
+			at += node->len;
+			break;
+		case JSON_HEX:
+			at += hex_encode(node->bytes, node->len, at);
+			break;
+		case JSON_NUMBER:
+			type = JENTRY_ISNUMERIC;
+			at = lay_number(writer, node->number, at);
+			break;
+		case JSON_TRUE:
+			type = JENTRY_ISBOOL_TRUE;
+			break;
+		case JSON_NULL:
+			type = JENTRY_ISNULL;
+			break;
+		case JSON_ARRAY:
+		case JSON_OBJECT:
+			type = JENTRY_ISCONTAINER;
+			at = lay_container(writer, index, at);
+			break;
+	}
+	*entry = type | (uint32) (at - begin);
+	return at;
+}
+
+/*
+ * Writes the entry of a container's value number i, of which the data ends at
+ * `end` in the container's: mostly its length, here and there that end.
+ */
+static void
+set_entry(JEntry *entries, int i, JEntry entry, size_t end)
+{
+	if (i % JB_OFFSET_STRIDE == 0)
+		entry = (entry & JENTRY_TYPEMASK) | (uint32) end | JENTRY_HAS_OFF;
+	entries[i] = entry;
+}
+
+/*
+ * Tells whether a key comes before another in jsonb: the shorter one does.
+ */
+static bool
+is_before(const JsonNode *a, const JsonNode *b)
+{
+	if (a->key_len != b->key_len)
+		return a->key_len < b->key_len;
+	return memcmp(a->key, b->key, a->key_len) < 0;
+}
+
+/*
+ * Lists an object's values by their keys, in jsonb's order.
+ */
+static void
+sort_values(const JsonWriter *writer, int object, int order[MAX_KEYS])
+{
+	const JsonNode *nodes = writer->nodes;
+	int count = 0;
+
+	if (nodes[object].len > MAX_KEYS)
+		elog(ERROR, "too many keys for an object");
+	for (int i = object + 1; i < nodes[object].next; i = nodes[i].next)
+	{
+		int place = count++;
+
+		for (; place > 0 && is_before(&nodes[i], &nodes[order[place - 1]]); place--)
+			order[place] = order[place - 1];
+		order[place] = i;
+	}
+}
+
+/*
+ * Lays an object's keys and values out behind its entries.
+ */
+static char *
+lay_object(JsonWriter *writer, int object, JEntry *entries, char *at)
+{
+	char *begin = at;
+	int count = (int) writer->nodes[object].len;
+	int order[MAX_KEYS];
+
+	sort_values(writer, object, order);
+	for (int i = 0; i < count; i++)
+	{
+		const JsonNode *node = &writer->nodes[order[i]];
+
+		memcpy(at, node->key, node->key_len);
+		at += node->key_len;
+		set_entry(entries, i, node->key_len, at - begin);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		JEntry entry;
+
+		at = lay_value(writer, order[i], at, &entry);
+		set_entry(entries, count + i, entry, at - begin);
+	}
+	return at;
+}
+
+/*
+ * Lays a container out: how many values it has, their entries, the values.
+ */
+static char *
+lay_container(JsonWriter *writer, int container, char *at)
+{
+	const JsonNode *nodes = writer->nodes;
+	uint32 count = nodes[container].len;
+	bool is_object = nodes[container].kind == JSON_OBJECT;
+	JEntry *entries;
+	char *begin;
+	int i = 0;
+
+	at = pad(at);
+	*(uint32 *) at = count | (is_object ? JB_FOBJECT : JB_FARRAY);
+	entries = (JEntry *) (at + sizeof(uint32));
+	begin = at = (char *) (entries + count * (is_object ? 2 : 1));
+	if (is_object)
+		return lay_object(writer, container, entries, at);
+	for (int value = container + 1; value < nodes[container].next; value = nodes[value].next)
+	{
+		JEntry entry;
+
+		at = lay_value(writer, value, at, &entry);
+		set_entry(entries, i++, entry, at - begin);
+	}
+	return at;
+}
+
+/*
+ * Returns the jsonb; see json.h.
+ */
+Jsonb *
+json_finish(JsonWriter *writer)
+{
+	Jsonb *jsonb = palloc(writer->most);
+	char *end;
+
+	Assert(writer->count > 0 && writer->open < 0 && writer->nodes[0].next == writer->count);
+	end = lay_container(writer, 0, VARDATA(jsonb));
+	Assert(end <= (char *) jsonb + writer->most);
+	SET_VARSIZE(jsonb, end - (char *) jsonb);
+	json_reset(writer);
+	return jsonb;
+}
