@@ -25,7 +25,7 @@ JOURNAL_FILES = append crc32c files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids listen note pairing pump queue \
 	record relay_main session startup text tracker turn
-SERVER_FILES = auth init launch listeners relays resolve settings spawn supervisor upstream utility
+SERVER_FILES = auth init launch listeners query_ids relays resolve settings spawn supervisor upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = encoding
 API_FILES = \
@@ -58,7 +58,7 @@ TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \
 	t/006_faults.pl t/007_journal_full.pl t/008_hostile.pl t/009_clients.pl t/010_ddl.pl \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/020_writer_texts.pl \
-	t/021_writer_waits.pl t/022_writer_standby.pl t/030_supervisor.pl t/031_carrier.pl
+	t/021_writer_waits.pl t/022_writer_standby.pl t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl
 
 # ---- what PGXS is told ----
 

@@ -105,7 +105,7 @@ COMMENT ON COLUMN pgwire_trace.exchange.finished_at IS 'When the last answer cam
 COMMENT ON COLUMN pgwire_trace.exchange.kind IS 'The first that applies: cancel, startup, terminate, replication, copy, function_call, query, extended, async.';
 COMMENT ON COLUMN pgwire_trace.exchange.query IS 'Text of the first statement, passwords masked; without constants in metadata mode.';
 COMMENT ON COLUMN pgwire_trace.exchange.query_hashes IS 'query_text.query_hash of the texts of its Binds, in order.';
-COMMENT ON COLUMN pgwire_trace.exchange.query_id IS 'Query identifier of the first statement; NULL where it is not known.';
+COMMENT ON COLUMN pgwire_trace.exchange.query_id IS 'Query identifier of the first statement as the server computed it (pg_stat_statements.queryid); NULL where it is not known.';
 COMMENT ON COLUMN pgwire_trace.exchange.command_tag IS 'Last command tag.';
 COMMENT ON COLUMN pgwire_trace.exchange.statement_count IS 'Statements that were run or failed.';
 COMMENT ON COLUMN pgwire_trace.exchange.row_count IS 'Sum of the rows that the command tags name.';
@@ -120,8 +120,8 @@ COMMENT ON COLUMN pgwire_trace.exchange.is_truncated IS 'Whether not all bytes w
 COMMENT ON COLUMN pgwire_trace.exchange.pairing_uncertain IS 'Whether an answer came that no request explains, here or just before.';
 COMMENT ON COLUMN pgwire_trace.exchange.row_digest IS 'Digest of the rows in their order, keyed by node; NULL without rows.';
 COMMENT ON COLUMN pgwire_trace.exchange.row_set_digest IS 'Digest of the rows in any order, keyed by node; NULL without rows.';
-COMMENT ON COLUMN pgwire_trace.exchange.cancelled_session_id IS 'Session that a cancel request hit; NULL where it is not known.';
-COMMENT ON COLUMN pgwire_trace.exchange.cancelled_exchange_no IS 'Exchange that a cancel request hit; NULL where it is not known.';
+COMMENT ON COLUMN pgwire_trace.exchange.cancelled_session_id IS 'Session that a cancel request hit; NULL for other kinds, and where its key fits no traced session.';
+COMMENT ON COLUMN pgwire_trace.exchange.cancelled_exchange_no IS 'Exchange of that session that the server was working on when the request was passed on; NULL where there was none.';
 COMMENT ON COLUMN pgwire_trace.exchange.request IS 'Bytes from the client, secrets masked, up to pgwire_trace.request_limit.';
 COMMENT ON COLUMN pgwire_trace.exchange.response IS 'Bytes from the server, secrets masked, up to pgwire_trace.response_limit.';
 COMMENT ON COLUMN pgwire_trace.exchange.chunks IS 'When which bytes of which direction passed; read by messages().';

@@ -13,6 +13,10 @@
  *		board_release_slot		either: gives up its hold
  *		board_release_relay		supervisor: gives up what a dead relay held
  *		board_void_slots		supervisor: begins anew
+ *		board_set_query_id		backend: notes a text's query id
+ *		board_query_id			relay: looks it up
+ *		board_clear_query_ids	relay: forgets those of a session before
+ *		board_find_cancelled	relay: whom a cancel request hits
  *		board_set_error			writes a last_error
  */
 #include "relay/board.h"
@@ -144,6 +148,87 @@ board_void_slots(Board *board)
 		if (atomic_load(&slot->backend_pid) == 0)
 			board_release_slot(board, (int) i, SLOT_BACKEND);
 	}
+}
+
+/*
+ * Returns the place of a text in its set; NULL: it has none.
+ */
+static BoardQueryId *
+find_place(BoardQueryIds *ids, uint64_t text_hash)
+{
+	BoardQueryId *set = ids->places[text_hash % BOARD_QUERY_SETS];
+
+	for (int i = 0; i < BOARD_QUERY_PLACES; i++)
+		if (atomic_load(&set[i].text_hash) == text_hash)
+			return &set[i];
+	return NULL;
+}
+
+/*
+ * Notes the query id of a text.  The hash goes first and comes back last, so
+ * that a reader never takes one text's id for another's.
+ */
+void
+board_set_query_id(BoardSlot *slot, uint64_t text_hash, uint64_t query_id)
+{
+	BoardQueryIds *ids = &slot->query_ids;
+	BoardQueryId *place = find_place(ids, text_hash);
+
+	if (place && atomic_load(&place->query_id) == query_id)
+		return;
+	if (!place)
+	{
+		uint32_t set = text_hash % BOARD_QUERY_SETS;
+
+		place = &ids->places[set][atomic_fetch_add(&ids->taken[set], 1) % BOARD_QUERY_PLACES];
+	}
+	atomic_store(&place->text_hash, 0);
+	atomic_store(&place->query_id, query_id);
+	atomic_store(&place->text_hash, text_hash);
+}
+
+/*
+ * Returns the query id of a text.
+ */
+uint64_t
+board_query_id(BoardSlot *slot, uint64_t text_hash)
+{
+	BoardQueryId *place = find_place(&slot->query_ids, text_hash);
+	uint64_t query_id = place ? atomic_load(&place->query_id) : 0;
+
+	return place && atomic_load(&place->text_hash) == text_hash ? query_id : 0;
+}
+
+/*
+ * Forgets the query ids of the session that had the slot before.
+ */
+void
+board_clear_query_ids(BoardSlot *slot)
+{
+	for (int set = 0; set < BOARD_QUERY_SETS; set++)
+		for (int i = 0; i < BOARD_QUERY_PLACES; i++)
+			atomic_store(&slot->query_ids.places[set][i].text_hash, 0);
+}
+
+/*
+ * Finds whom a cancel request hits.
+ */
+uint64_t
+board_find_cancelled(Board *board, uint64_t cancel_key, int64_t *exchange_no)
+{
+	for (uint32_t i = 0; cancel_key != 0 && i < board->slot_count; i++)
+	{
+		BoardSlot *slot = &board->slots[i];
+		uint32_t both = SLOT_RELAY | SLOT_BACKEND;
+
+		if ((atomic_load(&slot->state) & both) != both ||
+		    atomic_load(&slot->cancel_key) != cancel_key)
+			continue;
+		*exchange_no = atomic_load(&slot->exchange_no);
+		return atomic_load(&slot->session_id);
+	}
+	*exchange_no = -1;
+	return 0;
 }
 
 /*

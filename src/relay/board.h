@@ -135,6 +135,26 @@ typedef struct BoardWriter
 #define SLOT_RELAY_SHIFT 8
 #define SLOT_RELAY_NO(state) ((state) >> SLOT_RELAY_SHIFT)
 
+/*
+ * The query ids of a session's recent texts: a set of places for a text, by its
+ * hash, of which a new one takes over the oldest.  A set is a cache line.
+ */
+#define BOARD_QUERY_SETS 16
+#define BOARD_QUERY_PLACES 4
+#define BOARD_TEXT_HASHED (1024 * 1024) /* bytes of a text that its hash is made of */
+
+typedef struct BoardQueryId
+{
+	BoardU64 text_hash; /* XXH3 of the source text as the backend has it; 0: none */
+	BoardU64 query_id;
+} BoardQueryId;
+
+typedef struct BoardQueryIds
+{
+	BoardQueryId places[BOARD_QUERY_SETS][BOARD_QUERY_PLACES];
+	BoardU32 taken[BOARD_QUERY_SETS]; /* places of a set ever taken over */
+} BoardQueryIds;
+
 typedef struct BoardSlot
 {
 	BoardU32 state;    /* SLOT_ bits, and the relay's number above them */
@@ -151,10 +171,15 @@ typedef struct BoardSlot
 	BoardU32 certificate_len; /* of what board_certificate() points to; 0: it sent none */
 	BoardU32 carrier_port;    /* the relay's end of a TCP carrier, host byte order; 0: Unix */
 
+	/* what a cancel request is linked by, by the relay */
+	BoardU64 cancel_key;  /* XXH3 of BackendKeyData's body; 0: not known */
+	BoardI64 exchange_no; /* that the server works on; -1: none */
+
 	/* the server, by the backend */
 	BoardU32 backend_pid;
 	BoardI64 backend_start;
 	BoardU32 database_oid;
+	BoardQueryIds query_ids;
 } BoardSlot;
 
 typedef struct Board
@@ -223,6 +248,21 @@ extern void board_release_relay(Board *board, uint32_t relay_no);
 
 /* At a supervisor's start: voids every token, begins a new generation. */
 extern void board_void_slots(Board *board);
+
+/* Notes, in a slot, the query id of a text.  One process writes, others read. */
+extern void board_set_query_id(BoardSlot *slot, uint64_t text_hash, uint64_t query_id);
+
+/* Returns the query id that a slot has for a text; 0: none. */
+extern uint64_t board_query_id(BoardSlot *slot, uint64_t text_hash);
+
+/* Forgets the query ids of the session that had the slot before. */
+extern void board_clear_query_ids(BoardSlot *slot);
+
+/*
+ * Finds the session that a cancel request with this key hits, and the exchange
+ * that its server works on, -1 for none.  0: no session.
+ */
+extern uint64_t board_find_cancelled(Board *board, uint64_t cancel_key, int64_t *exchange_no);
 
 /* Writes a last_error text, cut to size. */
 extern void board_set_error(char text[BOARD_TEXT], BoardI64 *at, int64_t now, const char *message);

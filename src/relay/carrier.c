@@ -152,6 +152,9 @@ fill_slot(Session *session, BoardSlot *slot)
 	atomic_store(&slot->client_tls, 0);
 	atomic_store(&slot->certificate_len, 0);
 	atomic_store(&slot->carrier_port, carrier_port(session->server.fd));
+	atomic_store(&slot->cancel_key, 0);
+	atomic_store(&slot->exchange_no, -1);
+	board_clear_query_ids(slot);
 	atomic_store(&slot->backend_pid, 0);
 	atomic_store(&slot->backend_start, 0);
 	atomic_store(&slot->database_oid, 0);
@@ -198,6 +201,24 @@ send_startup(Session *session)
 }
 
 /*
+ * Passes a CancelRequest on.  Whom it hits is looked up before the server does:
+ * afterwards that exchange may be over.
+ */
+static void
+send_cancel(Session *session)
+{
+	const Buffer *packet = &session->packet;
+
+	session->state = SESSION_CANCELLING;
+	session->cancelled_session_id =
+	    board_find_cancelled(session->relay->board, XXH3_64bits(packet->data + 8, packet->len - 8),
+	                         &session->cancelled_exchange_no);
+	if (leg_send(session, &session->server, packet->data, packet->len) && session->tracker.first)
+		session->tracker.first->is_complete = true; /* nothing will answer it */
+	session_update(session);
+}
+
+/*
  * Goes on with a carrier that is connected.
  */
 static void
@@ -208,11 +229,7 @@ connected(Session *session)
 	setsockopt(session->server.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (session->end_reason)
 	{
-		session->state = SESSION_CANCELLING;
-		if (leg_send(session, &session->server, session->packet.data, session->packet.len) &&
-		    session->tracker.first)
-			session->tracker.first->is_complete = true; /* nothing will answer it */
-		session_update(session);
+		send_cancel(session);
 		return;
 	}
 	session->state = SESSION_AUTHENTICATING;

@@ -65,6 +65,7 @@ typedef struct Exchange
 	int64_t finished_at;
 
 	Text *query;         /* of the first statement */
+	uint64_t query_id;   /* of its text, as the backend has it; 0: none */
 	Buffer query_hashes; /* uint64_t, of each Bind */
 	char tag[64];        /* last command tag */
 	uint32_t tag_len;

@@ -376,6 +376,7 @@ read_startup(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len
 		case WIRE_MSG_BackendKeyData:
 			wire_decode(id, body, len, values);
 			tracker->backend_pid = (uint32_t) values[WIRE_BackendKeyData_process_id].number;
+			tracker->cancel_key = XXH3_64bits(body, len);
 			break;
 		case WIRE_MSG_NegotiateProtocolVersion:
 			wire_decode(id, body, len, values);

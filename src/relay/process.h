@@ -101,6 +101,8 @@ typedef struct Session
 	uint32_t database_oid;
 	uint64_t row_epoch; /* the journal epoch its row was written in; 0: never */
 	const char *end_reason;
+	uint64_t cancelled_session_id; /* a cancel: whom it hits; 0: nobody that is recorded */
+	int64_t cancelled_exchange_no; /* -1: none was open */
 } Session;
 
 typedef struct Relay

@@ -171,6 +171,9 @@ observe(Session *session, Leg *from, const uint8_t *data, size_t len)
 		tracker_frontend(tracker, data, len, session_now(session));
 	else
 		tracker_backend(tracker, data, len, session_now(session));
+	if (session->slot >= 0)
+		atomic_store_explicit(&session->relay->board->slots[session->slot].exchange_no,
+		                      tracker_current_no(tracker), memory_order_relaxed);
 	if (tracker->desynchronised && !was_desynchronised)
 	{
 		board_add(&session->relay->stats->sessions_desynchronised, 1);

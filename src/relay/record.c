@@ -50,6 +50,18 @@ add_span(Tuple *tuple, WireSpan span)
 }
 
 /*
+ * Adds a number, or NULL where there is none.
+ */
+static void
+add_number(Tuple *tuple, int64_t number, bool is_there)
+{
+	if (is_there)
+		tuple_int8(tuple, number);
+	else
+		tuple_null(tuple);
+}
+
+/*
  * Adds a zero-terminated text, or NULL.
  */
 static void
@@ -467,6 +479,7 @@ record_exchange(Session *session, Exchange *exchange)
 	bool keeps_values = relay->config.capture != RELAY_CAPTURE_METADATA;
 	const Buffer *hashes = &exchange->query_hashes;
 	Tuple *tuple = new_tuple(relay, EXCHANGE_COLUMNS);
+	bool hit;
 
 	tuple_time(tuple, wall(session, exchange->finished_at));
 	tuple_int8(tuple, (int64_t) session->session_id);
@@ -481,12 +494,13 @@ record_exchange(Session *session, Exchange *exchange)
 		tuple_int8_array(tuple, (const int64_t *) hashes->data, hashes->len / sizeof(int64_t));
 	else
 		tuple_null(tuple);
-	tuple_null(tuple); /* query_id: nothing tells it yet */
+	add_number(tuple, (int64_t) exchange->query_id, exchange->query_id != 0);
 	add_counts(tuple, exchange);
 	add_outcome(tuple, exchange, keeps_values);
 	add_digests(tuple, exchange);
-	tuple_null(tuple); /* which session a cancel hit: nothing tells it yet */
-	tuple_null(tuple);
+	hit = (exchange->has & HAS_CANCEL) && session->cancelled_session_id != 0;
+	add_number(tuple, (int64_t) session->cancelled_session_id, hit);
+	add_number(tuple, session->cancelled_exchange_no, hit && session->cancelled_exchange_no >= 0);
 	add_bytes(tuple, session, exchange, keeps_values);
 	return add_record(session, JOURNAL_EXCHANGE, tuple);
 }

@@ -173,8 +173,9 @@ on_ready(Tracker *tracker)
 	session->authenticated_at = tracker->now;
 	if (session->slot >= 0)
 	{
-		const BoardSlot *slot = &relay->board->slots[session->slot];
+		BoardSlot *slot = &relay->board->slots[session->slot];
 
+		atomic_store(&slot->cancel_key, tracker->cancel_key);
 		session->backend_start = atomic_load(&slot->backend_start);
 		session->database_oid = atomic_load(&slot->database_oid);
 	}

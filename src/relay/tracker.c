@@ -329,6 +329,18 @@ tracker_throttled(const Tracker *tracker)
 }
 
 /*
+ * Returns the number of the exchange that the server works on: as exchanges are
+ * numbered when they are finished, in order, the first one's is the next.
+ */
+int64_t
+tracker_current_no(const Tracker *tracker)
+{
+	if (!tracker->first)
+		return -1;
+	return tracker->first->exchange_no >= 0 ? tracker->first->exchange_no : tracker->next_no;
+}
+
+/*
  * Moves the message that is still coming in to the exchange that collects late
  * CopyData, so that it stays whole.
  */

@@ -30,6 +30,7 @@
  *		tracker_add_startup	bytes of the startup that the relay handled itself
  *		tracker_frontend, tracker_backend	observe a piece of the stream
  *		tracker_throttled	whether reading from the client should stop
+ *		tracker_current_no	the exchange that the server works on
  *		tracker_end			the session is over: finish what is open
  */
 #ifndef RELAY_TRACKER_H
@@ -134,6 +135,7 @@ typedef struct Tracker
 
 	/* facts for the session's row */
 	uint32_t backend_pid;
+	uint64_t cancel_key; /* XXH3 of BackendKeyData's body; 0: it was not sent */
 	uint32_t minor_version;
 	char client_encoding[16];
 	char application_name[64];
@@ -157,6 +159,9 @@ extern void tracker_backend(Tracker *tracker, const uint8_t *data, size_t len, i
 
 /* Whether the server owes answers to so many messages that reading should stop. */
 extern bool tracker_throttled(const Tracker *tracker);
+
+/* Returns the number of the exchange that the server works on; -1: none. */
+extern int64_t tracker_current_no(const Tracker *tracker);
 
 /* Finishes what is open, in order, as incomplete. */
 extern void tracker_end(Tracker *tracker, int64_t now);

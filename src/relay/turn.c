@@ -57,6 +57,20 @@ is_too_short(const Relay *relay, const Exchange *exchange)
 	       exchange->finished_at - exchange->started_at < relay->config.min_duration_us;
 }
 
+_Static_assert(BOARD_TEXT_HASHED == TEXT_MAX, "backends and relays hash the same bytes");
+
+/*
+ * Looks up the query id of an exchange's text, which the backend has told before
+ * it answered.
+ */
+static void
+find_query_id(const Session *session, Exchange *exchange)
+{
+	if (exchange->query && session->slot >= 0)
+		exchange->query_id =
+		    board_query_id(&session->relay->board->slots[session->slot], exchange->query->hash);
+}
+
 /*
  * Takes a finished exchange from a tracker: counts it, adds it to the batch.
  */
@@ -77,6 +91,7 @@ turn_exchange_finished(Tracker *tracker, Exchange *exchange)
 		{
 			board_add(&stats->exchanges_finished, 1);
 			session->exchange_count++;
+			find_query_id(session, exchange);
 			if (session->row_epoch != relay->journal_epoch && record_session(session))
 				session->row_epoch = relay->journal_epoch;
 			if (record_exchange(session, exchange))

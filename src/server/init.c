@@ -56,6 +56,7 @@ _PG_init(void)
 	pgwt_board = make_board();
 	auth_install();
 	utility_install();
+	query_ids_install();
 	supervisor_register();
 }
 

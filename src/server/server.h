@@ -48,6 +48,7 @@ extern void settings_fill(RelayConfig *config);
 
 extern void auth_install(void);
 extern void utility_install(void);
+extern void query_ids_install(void);
 extern void supervisor_register(void);
 
 PGDLLEXPORT void pgwire_trace_supervisor_main(Datum arg);
