@@ -25,7 +25,9 @@ JOURNAL_FILES = append crc32c files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids listen note pairing pump queue \
 	record relay_main session startup text tracker turn
-SERVER_FILES = auth init launch listeners query_ids relays resolve settings spawn supervisor upstream utility
+SERVER_FILES = \
+	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
+	query_ids relays resolve settings spawn supervisor upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = encoding
 API_FILES = \
@@ -64,7 +66,7 @@ TAP_TESTS = \
 
 OBJS = $(LIBRARY_SOURCES:.c=.o)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-PLAIN_LIBS = -levent_core -lxxhash
+PLAIN_LIBS = -levent_core -lxxhash -lcrypto
 # our own calls reach our own functions, whatever other libraries export
 SHLIB_LINK = $(PLAIN_LIBS) -Wl,-Bsymbolic
 

@@ -32,4 +32,49 @@
 #define COMPAT_DATABASE_OWNERCHECK(oid, role) pg_database_ownercheck(oid, role)
 #endif
 
+/* 16 moved who was authenticated, and how, out of Port, so that parallel workers know it. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_AUTHN_ID(port) (MyClientConnectionInfo.authn_id)
+#define COMPAT_SET_AUTH_METHOD(method) (MyClientConnectionInfo.auth_method = (method))
+#else
+#define COMPAT_AUTHN_ID(port) ((port)->authn_id)
+#define COMPAT_SET_AUTH_METHOD(method) ((void) (method))
+#endif
+
+/* 18 made log_connections a list of what to log. */
+#if PG_VERSION_NUM >= 180000
+#include "tcop/backend_startup.h"
+#define COMPAT_LOGS_RECEIPT ((log_connections & LOG_CONNECTION_RECEIPT) != 0)
+#define COMPAT_LOGS_AUTHENTICATION ((log_connections & LOG_CONNECTION_AUTHENTICATION) != 0)
+#else
+#include "postmaster/postmaster.h"
+#define COMPAT_LOGS_RECEIPT Log_connections
+#define COMPAT_LOGS_AUTHENTICATION Log_connections
+#endif
+
+/* 18 makes a connection's row of pg_stat_activity before its authentication, not after. */
+#if PG_VERSION_NUM >= 180000
+#include "utils/backend_status.h"
+#define COMPAT_SHOW_CLIENT(port)                                                   \
+	do                                                                             \
+	{                                                                              \
+		volatile PgBackendStatus *entry = MyBEEntry;                               \
+		const char *name = (port)->remote_hostname ? (port)->remote_hostname : ""; \
+		PGSTAT_BEGIN_WRITE_ACTIVITY(entry);                                        \
+		memcpy(unvolatize(SockAddr *, &entry->st_clientaddr), &(port)->raddr,      \
+		       sizeof((port)->raddr));                                             \
+		strlcpy(entry->st_clienthostname, name, NAMEDATALEN);                      \
+		PGSTAT_END_WRITE_ACTIVITY(entry);                                          \
+	} while (0)
+#else
+#define COMPAT_SHOW_CLIENT(port) ((void) (port))
+#endif
+
+/* 18 came with OAuth. */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_CASE_OAUTH case uaOAuth:
+#else
+#define COMPAT_CASE_OAUTH
+#endif
+
 #endif /* COMPAT_H */

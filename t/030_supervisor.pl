@@ -59,14 +59,13 @@ sub logged
 {
 	my $offset = -s $node->logfile;
 
-	$server->set('pgwire_trace.listen_addresses' => '*, 192.0.2.1, no-such-host.invalid');
-	ok(logged(qr/will not listen on "\*"/, $offset), 'all addresses are refused');
-	ok(logged(qr/will not listen on 192\.0\.2\.1:\d+: .*loopback addresses only/, $offset),
-		'an address that is not a loopback one is refused, with the reason');
+	$server->set('pgwire_trace.listen_addresses' => '127.0.0.1, 192.0.2.1, no-such-host.invalid');
+	ok(logged(qr/could not listen on 192\.0\.2\.1:\d+: Cannot assign requested address/, $offset),
+		'an address that is not this host\'s is named, with the reason');
 	ok(logged(qr/could not resolve host name "no-such-host\.invalid"/, $offset),
 		'an unknown host is named');
 	like($server->stat_relay('last_error', 'max'), qr/listen on|resolve/, 'in stat_relay as well');
-	ok(poll(sub { listens('127.0.0.1') }), 'the loopback addresses are listened on');
+	ok(poll(sub { listens('127.0.0.1') }), 'the others are listened on');
 	is($server->side_sql('select 1'), '1', 'and serve');
 }
 
@@ -105,8 +104,8 @@ sub logged
 
 {
 	$server->set('pgwire_trace.upstream' => 'unix');
-	ok(poll(sub { ($server->try_side_sql('select client_port = -1 from pg_stat_activity'
-					. ' where pid = pg_backend_pid()'))[1] eq 't' }),
+	ok(poll(sub { ($server->try_side_sql('select inet_server_addr() is null and'
+					. ' inet_client_addr() is not null'))[1] eq 't' }),
 		'upstream = unix goes through the Unix socket');
 	$server->set('pgwire_trace.upstream' => 'tcp');
 	ok(poll(sub { ($server->try_side_sql('select client_port > 0 from pg_stat_activity'

@@ -5,9 +5,6 @@
  * The supervisor binds them and shares them with all relays, so a client that
  * connects while a relay is being restarted waits instead of being refused.
  *
- * Until relays let the server judge a client by its real address, nothing but
- * loopback is listened on: the server would take every client for a local one.
- *
  * An address that cannot be bound is tried again, ever more seldom; it is never
  * replaced by another one.
  */
@@ -24,14 +21,10 @@
 #define RETRY_MAX_US INT64CONST(5000000)
 #define BACKLOG 1024
 
-#define NOT_LOOPBACK                                                                         \
-	"would let the server take every client of the side port for a local one; pgwire_trace " \
-	"listens on loopback addresses only"
-
 typedef struct Listener
 {
 	RelayAddress address;
-	bool is_optional; /* ::1 of localhost: a host without IPv6 is no error */
+	bool is_optional; /* IPv6 of localhost and *: a host without IPv6 is no error */
 	int fd;           /* -1: not bound */
 } Listener;
 
@@ -62,20 +55,6 @@ address_text(const RelayAddress *address)
 		                ntohs(in->sin_port));
 	return psprintf("[%s]:%d", inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)),
 	                ntohs(in6->sin6_port));
-}
-
-/*
- * Tells whether an address is a loopback one.
- */
-static bool
-is_loopback(const RelayAddress *address)
-{
-	const struct sockaddr_in *in = (const struct sockaddr_in *) &address->addr;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->addr;
-
-	if (address->addr.ss_family == AF_INET)
-		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
 /*
@@ -119,16 +98,13 @@ find_listener(const Listener *list, int count, const RelayAddress *address)
 }
 
 /*
- * Adds an address to what is wanted, if it may be listened on.
+ * Adds an address to what is wanted.
  */
 static void
 add_address(Wanted *wanted, const RelayAddress *address, bool is_optional)
 {
-	if (!is_loopback(address))
-		supervisor_error(
-		    psprintf("will not listen on %s: that " NOT_LOOPBACK, address_text(address)));
-	else if (wanted->count < RELAY_MAX_LISTENERS &&
-	         find_listener(wanted->entries, wanted->count, address) < 0)
+	if (wanted->count < RELAY_MAX_LISTENERS &&
+	    find_listener(wanted->entries, wanted->count, address) < 0)
 		wanted->entries[wanted->count++] = (Listener){*address, is_optional, -1};
 }
 
@@ -172,21 +148,17 @@ add_name(Wanted *wanted, const char *name)
 }
 
 /*
- * Adds an item of listen_addresses.  Of all addresses, the loopback ones are left.
+ * Adds an item of listen_addresses.  "*" is all addresses of either family.
  */
 static void
 add_item(Wanted *wanted, const char *item)
 {
 	RelayAddress address;
-	bool is_any = strcmp(item, "*") == 0;
 
-	if (is_any || strcmp(item, "0.0.0.0") == 0 || strcmp(item, "::") == 0)
+	if (strcmp(item, "*") == 0)
 	{
-		supervisor_error(psprintf("will not listen on \"%s\": that " NOT_LOOPBACK, item));
-		if (is_any)
-			add_localhost(wanted);
-		else
-			add_numeric(wanted, item[0] == ':' ? "::1" : "127.0.0.1", false);
+		add_numeric(wanted, "0.0.0.0", false);
+		add_numeric(wanted, "::", true);
 	}
 	else if (strcmp(item, "localhost") == 0)
 		add_localhost(wanted);
