@@ -20,7 +20,7 @@ PG_CONFIG ?= pg_config
 
 # ---- sources, a list a room; the plain rooms hold no server code ----
 
-WIRE_FILES = decode frame lex list mask normalise secret stream walk
+WIRE_FILES = content decode frame lex list mask normalise secret stream walk
 JOURNAL_FILES = append crc32c files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids listen note pairing pump queue \
@@ -31,8 +31,8 @@ SERVER_FILES = \
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = encoding
 API_FILES = \
-	decode decode_args decode_formats flush install json json_encode json_write messages \
-	messages_list messages_read session status trace
+	decode decode_args decode_formats flush install json json_encode json_encode_value json_write \
+	messages messages_list messages_read session status trace
 
 WIRE_SOURCES = $(WIRE_FILES:%=src/wire/%.c)
 JOURNAL_SOURCES = $(JOURNAL_FILES:%=src/journal/%.c)
@@ -54,7 +54,7 @@ INSTALL_PIECES = $(addprefix sql/install/, \
 
 # ---- tests, in the order in which they run ----
 
-REGRESS_TESTS = wire_decode wire_messages store_tables store_log server_settings server_status
+REGRESS_TESTS = wire_decode wire_replication wire_messages store_tables store_log server_settings server_status
 ISOLATION_TESTS = store_locks
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \

@@ -93,8 +93,7 @@ decode_all(Decoding *decoding, const uint8 *data, size_t len)
 		wire_stream_next(&decoding->phases, decoding->direction, data + at, len - at, &message);
 		put_row(decoding, &message, at);
 		at += message.size;
-		if (message.form == WIRE_FORM_WHOLE)
-			wire_stream_pass(&decoding->phases, decoding->direction, message.id);
+		wire_stream_pass(&decoding->phases, decoding->direction, &message);
 		if (at - reset_at >= RESET_BYTES)
 		{
 			MemoryContextReset(context);

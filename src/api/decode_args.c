@@ -6,10 +6,10 @@
 
 #include "mb/pg_wchar.h"
 
-/* The phases' names, in the order of WirePhase. */
-static const char *const phase_names[WIRE_PHASE_COUNT] = {
-    "startup", "password", "sasl_initial", "sasl",       "gss",
-    "normal",  "copy",     "replication",  "ssl_answer",
+/* The phases' names, in the order of WirePhase; behind them the places of parts. */
+static const char *const phase_names[WIRE_PLACE_COUNT] = {
+    "startup", "password",    "sasl_initial", "sasl",      "gss",       "normal",
+    "copy",    "replication", "ssl_answer",   "copy_data", "xlog_data",
 };
 
 /*

@@ -58,16 +58,20 @@ json_context_init(JsonContext *context, int encoding)
 static bool
 put_number(Builder *builder, const WireEvent *event)
 {
-	char *version;
+	char *text;
 
 	if (event->member == WIRE_KIND_CHAR)
 		return json_put_bytes(builder->writer, &builder->context->encoding, event->name,
 		                      event->bytes, false);
-	if (event->member != WIRE_KIND_VERSION)
+	if (event->member == WIRE_KIND_VERSION)
+		text = psprintf("%u.%u", (unsigned) (event->number >> 16),
+		                (unsigned) (event->number & 0xffff));
+	else if (event->member == WIRE_KIND_LSN)
+		text = psprintf("%X/%08X", (unsigned) ((uint64) event->number >> 32),
+		                (unsigned) (event->number & 0xffffffff));
+	else
 		return json_put_number(builder->writer, event->name, event->number);
-	version =
-	    psprintf("%u.%u", (unsigned) (event->number >> 16), (unsigned) (event->number & 0xffff));
-	return json_put_string(builder->writer, event->name, version, strlen(version));
+	return json_put_string(builder->writer, event->name, text, strlen(text));
 }
 
 /*
@@ -141,6 +145,52 @@ put_error_field(Builder *builder, const WireEvent *event)
 }
 
 /*
+ * Adds a value of a tuple.  Those that are not text say what they are: a value in
+ * binary format is {"hex": ...}, so bytes that should be text are {"text": ...}.
+ */
+static bool
+put_tuple_value(Builder *builder, const WireEvent *event)
+{
+	JsonWriter *writer = builder->writer;
+	const ReadEncoding *encoding = &builder->context->encoding;
+	size_t len;
+
+	if (event->number == 'n')
+		return json_put_constant(writer, NULL, JSON_NULL);
+	if (event->number != 'u' && (event->is_binary || read_text(encoding, event->bytes, &len)))
+		return json_put_bytes(writer, encoding, NULL, event->bytes, event->is_binary);
+	if (!json_begin(writer, NULL, JSON_OBJECT))
+		return false;
+	if (event->number == 'u' ? !json_put_constant(writer, "unchanged", JSON_TRUE)
+	                         : !json_put_bytes(writer, encoding, "text", event->bytes, false))
+		return false;
+	json_end(writer);
+	return true;
+}
+
+/*
+ * Begins a message that a field holds: its key takes the field's place, or is the
+ * only one in the field.
+ */
+static bool
+begin_part(Builder *builder, const WireEvent *event)
+{
+	return (!event->name || json_begin(builder->writer, event->name, JSON_OBJECT)) &&
+	       json_begin(builder->writer, event->part, JSON_OBJECT);
+}
+
+/*
+ * Ends it.
+ */
+static void
+end_part(Builder *builder, const WireEvent *event)
+{
+	json_end(builder->writer);
+	if (event->name)
+		json_end(builder->writer);
+}
+
+/*
  * Takes an event of the walk.  False: the body is too long for jsonb, or the walk
  * must be done again.
  */
@@ -170,6 +220,15 @@ take_event(void *arg, const WireEvent *event)
 			                  event->field == WIRE_KIND_PAIRS ? JSON_ARRAY : JSON_OBJECT);
 		case WIRE_EVENT_ITEM_END:
 			json_end(builder->writer);
+			return true;
+		case WIRE_EVENT_TUPLE_VALUE:
+			return put_tuple_value(builder, event);
+		case WIRE_EVENT_ABSENT:
+			return json_put_constant(builder->writer, event->name, JSON_NULL);
+		case WIRE_EVENT_PART:
+			return begin_part(builder, event);
+		case WIRE_EVENT_PART_END:
+			end_part(builder, event);
 			return true;
 	}
 	return false;
@@ -283,7 +342,9 @@ Jsonb *
 json_message_body(const JsonContext *context, const WireMessage *message, bool *is_cut)
 {
 	Builder builder = {.context = context, .writer = context->writer};
-	WireWalk walk = {.formats = context->formats, .data_is_binary = context->data_is_binary};
+	WireWalk walk = {.formats = context->formats,
+	                 .data_is_binary = context->data_is_binary,
+	                 .content = message->content};
 	bool is_whole;
 
 	*is_cut = message->form == WIRE_FORM_CUT;

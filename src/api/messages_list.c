@@ -24,7 +24,7 @@ phase_names(const WireMessageType *type)
 	if (type->phases & (1u << WIRE_PHASE_NORMAL))
 		return pstrdup("any");
 	initStringInfo(&names);
-	for (int phase = 0; phase < WIRE_PHASE_COUNT; phase++)
+	for (int phase = 0; phase < WIRE_PLACE_COUNT; phase++)
 		if (type->phases & (1u << phase))
 			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
 			                 decode_phase_name((WirePhase) phase));
@@ -46,6 +46,17 @@ field_names(const WireMessageType *type)
 }
 
 /*
+ * Returns the first version of the protocol that has a message.
+ */
+static char *
+first_version(const WireMessageType *type)
+{
+	if (type->phases & (1u << WIRE_PHASE_IN_XLOG_DATA))
+		return psprintf("pgoutput %d", type->since);
+	return psprintf("%d.%d", type->since / 10, type->since % 10);
+}
+
+/*
  * Adds the row of a message in one direction.
  */
 static void
@@ -62,7 +73,7 @@ put_row(ReturnSetInfo *result, const WireMessageType *type, WireDirection direct
 	nulls[1] = !has_type;
 	values[2] = CStringGetTextDatum(type->name);
 	values[3] = CStringGetTextDatum(phase_names(type));
-	values[4] = CStringGetTextDatum(psprintf("%d.%d", type->since / 10, type->since % 10));
+	values[4] = CStringGetTextDatum(first_version(type));
 	values[5] = CStringGetTextDatum(type->help);
 	values[6] = field_names(type);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -37,7 +37,9 @@ typedef struct Reading
 	MemoryContext message_context;
 	JsonContext json;
 	FormatTracker *formats;
+	bool is_replication; /* of the session */
 	WirePhases phases;
+	int32 part_no; /* that the phases are those behind of; 0: none */
 	Side sides[2]; /* frontend, backend */
 	RecordedMessage recorded;
 } Reading;
@@ -62,8 +64,9 @@ enum
 	"WHERE session_id OPERATOR(pg_catalog.=) $1 "                                               \
 	"AND ($2 IS NULL OR exchange_no OPERATOR(pg_catalog.=) $2) ORDER BY exchange_no, part_no"
 
-#define ENCODING_QUERY                                                     \
-	"SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding' " \
+#define SESSION_QUERY                                                       \
+	"SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding', " \
+	"startup_parameters OPERATOR(pg_catalog.->>) 'replication' "            \
 	"FROM pgwire_trace.session WHERE session_id OPERATOR(pg_catalog.=) $1"
 
 /*
@@ -103,8 +106,7 @@ give_passed(Reading *reading, Side *side, bool is_end)
 		give(reading, side, &message);
 		side->at += message.size;
 		side->is_over = message.form != WIRE_FORM_WHOLE;
-		if (message.form == WIRE_FORM_WHOLE)
-			wire_stream_pass(&reading->phases, side->direction, message.id);
+		wire_stream_pass(&reading->phases, side->direction, &message);
 	}
 }
 
@@ -208,16 +210,40 @@ read_side(Side *side, WireDirection direction, int data_column, int bytes_number
 }
 
 /*
- * Sets the phases for an exchange, or a part of one.
+ * Returns the phase that an exchange begins in; or a part of one, where the part
+ * before it is not there.
+ */
+static WirePhase
+first_phase(const char *kind, bool is_first)
+{
+	if (strcmp(kind, "startup") == 0 || strcmp(kind, "cancel") == 0)
+		return WIRE_PHASE_STARTUP;
+	if (is_first)
+		return WIRE_PHASE_NORMAL;
+	if (strcmp(kind, "replication") == 0)
+		return WIRE_PHASE_REPLICATION;
+	return strcmp(kind, "copy") == 0 ? WIRE_PHASE_COPY : WIRE_PHASE_NORMAL;
+}
+
+/*
+ * Sets the phases for an exchange, or a part of one.  A part goes on where the one
+ * before it ended.
  */
 static void
-begin_phases(Reading *reading, const char *kind)
+begin_phases(Reading *reading, const char *kind, int64 exchange_no, int32 part_no)
 {
-	bool is_startup = strcmp(kind, "startup") == 0 || strcmp(kind, "cancel") == 0;
+	WirePhase phase = first_phase(kind, part_no <= 1);
 
-	wire_stream_begin(&reading->phases, WIRE_FRONTEND,
-	                  is_startup ? WIRE_PHASE_STARTUP : WIRE_PHASE_NORMAL);
-	reading->phases.is_alone = false;
+	if (part_no <= 1 || exchange_no != reading->recorded.exchange_no ||
+	    part_no != reading->part_no + 1)
+	{
+		wire_stream_begin(&reading->phases, WIRE_FRONTEND, phase);
+		if (phase == WIRE_PHASE_REPLICATION || phase == WIRE_PHASE_COPY)
+			reading->phases.back = phase;
+		reading->phases.is_alone = false;
+		reading->phases.is_replication = reading->is_replication;
+	}
+	reading->part_no = part_no;
 }
 
 /*
@@ -230,10 +256,11 @@ read_exchange(Reading *reading)
 	size_t len;
 	const uint8 *chunks = bytes_column(COLUMN_CHUNKS, &len);
 	int32 part_no = DatumGetInt32(column(COLUMN_PART_NO, &is_null));
+	int64 exchange_no = DatumGetInt64(column(COLUMN_EXCHANGE_NO, &is_null));
 	Datum kind = column(COLUMN_KIND, &is_null);
 
-	begin_phases(reading, is_null ? "" : TextDatumGetCString(kind));
-	reading->recorded.exchange_no = DatumGetInt64(column(COLUMN_EXCHANGE_NO, &is_null));
+	begin_phases(reading, is_null ? "" : TextDatumGetCString(kind), exchange_no, part_no);
+	reading->recorded.exchange_no = exchange_no;
 	reading->recorded.at = DatumGetTimestampTz(column(COLUMN_STARTED_AT, &is_null));
 	if (part_no <= 1)
 	{
@@ -246,22 +273,37 @@ read_exchange(Reading *reading)
 }
 
 /*
- * Returns the encoding that a session's values are in.
+ * Tells whether a startup packet's "replication" asks for a replication connection,
+ * as the server reads it.
+ */
+static bool
+is_replication_value(const char *value)
+{
+	bool is_on;
+
+	return value && (strcmp(value, "database") == 0 || (parse_bool(value, &is_on) && is_on));
+}
+
+/*
+ * Reads what the session's row says of its messages: whether it is a replication
+ * connection, and the encoding of values, which it returns.
  */
 static int
-session_encoding(int64 session_id)
+read_session(Reading *reading, int64 session_id)
 {
 	Oid type = INT8OID;
 	Datum value = Int64GetDatum(session_id);
 	int encoding = -1;
 
-	if (SPI_execute_with_args(ENCODING_QUERY, 1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(SESSION_QUERY, 1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"session\"");
 	if (SPI_processed == 1)
 	{
 		char *name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
 		encoding = name ? pg_char_to_encoding(name) : -1;
+		reading->is_replication =
+		    is_replication_value(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
 	}
 	return encoding >= 0 ? encoding : GetDatabaseEncoding();
 }
@@ -304,7 +346,7 @@ messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTa
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	json_context_init(&reading.json, session_encoding(session_id));
+	json_context_init(&reading.json, read_session(&reading, session_id));
 	reading.json.is_masked = true;
 	reading.recorded.context = &reading.json;
 	reading.formats = formats_create();

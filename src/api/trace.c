@@ -197,8 +197,7 @@ print_event(void *arg, const WireEvent *event)
 			if (event->field == WIRE_KIND_ERROR_FIELDS)
 				print_char(line, 0);
 			break;
-		case WIRE_EVENT_ITEM:
-		case WIRE_EVENT_ITEM_END:
+		default:
 			break;
 	}
 	return true;

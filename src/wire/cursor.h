@@ -48,6 +48,23 @@ cursor_integer(WireCursor *cursor, int bytes, uint32_t *number)
 }
 
 /*
+ * Reads an integer of 8 bytes; false, and nothing moves, if there are fewer.
+ */
+static inline bool
+cursor_integer64(WireCursor *cursor, uint64_t *number)
+{
+	uint32_t high;
+	uint32_t low;
+
+	if (cursor_left(cursor) < 8)
+		return false;
+	cursor_integer(cursor, 4, &high);
+	cursor_integer(cursor, 4, &low);
+	*number = (uint64_t) high << 32 | low;
+	return true;
+}
+
+/*
  * Reads a number of bytes; false, and nothing moves, if there are fewer.
  */
 static inline bool

@@ -16,8 +16,15 @@
 static void
 read_number(WireCursor *cursor, WireKind kind, WireValue *value)
 {
+	uint64_t wide;
 	uint32_t number;
 
+	if (wire_number_size(kind) == 8)
+	{
+		value->complete = cursor_integer64(cursor, &wide);
+		value->number = value->complete ? (int64_t) wide : 0;
+		return;
+	}
 	value->complete = cursor_integer(cursor, wire_number_size(kind), &number);
 	if (kind == WIRE_KIND_INT16)
 		value->number = (int16_t) number;
@@ -38,8 +45,11 @@ wire_decode(WireMessageId id, const uint8_t *body, size_t len, WireValue values[
 	int count = 0;
 
 	memset(values, 0, sizeof(WireValue) * WIRE_MAX_FIELDS);
-	if (WIRE_TYPE_BYTE(wire_types[id].type) == 'R') /* behind an authentication code */
+	if (WIRE_HAS_CODE(wire_types[id].type) &&
+	    WIRE_TYPE_BYTE(wire_types[id].type) == 'R') /* behind an authentication code */
 		cursor.at = len < 4 ? len : 4;
+	else if (wire_types[id].key) /* behind the type byte of a part */
+		cursor.at = len < 1 ? len : 1;
 	for (; field->kind != WIRE_KIND_END; field++)
 	{
 		WireValue *value = &values[count++];
@@ -52,6 +62,9 @@ wire_decode(WireMessageId id, const uint8_t *body, size_t len, WireValue values[
 			case WIRE_KIND_INT32:
 			case WIRE_KIND_UINT32:
 			case WIRE_KIND_VERSION:
+			case WIRE_KIND_INT64:
+			case WIRE_KIND_TIME:
+			case WIRE_KIND_LSN:
 				read_number(&cursor, field->kind, value);
 				break;
 			case WIRE_KIND_STRING:

@@ -23,6 +23,8 @@
 #define PHASES_SASL_INITIAL PHASE(SASL_INITIAL)
 #define PHASES_SASL PHASE(SASL)
 #define PHASES_GSS PHASE(GSS)
+#define PHASES_IN_COPY_DATA PHASE(IN_COPY_DATA)
+#define PHASES_IN_XLOG_DATA PHASE(IN_XLOG_DATA)
 #define PHASES_ANY                                                                      \
 	(PHASE(PASSWORD) | PHASE(SASL_INITIAL) | PHASE(SASL) | PHASE(GSS) | PHASE(NORMAL) | \
 	 PHASE(COPY) | PHASE(REPLICATION))
@@ -33,10 +35,13 @@
  */
 /* clang-format off */
 const WireMessageType wire_types[WIRE_MSG_COUNT] = {
-	{"Unknown", 0, 0, 0, 30, "a message of a type that is not known", {
+	{"Unknown", NULL, 0, 0, 0, 30, "a message of a type that is not known", {
 #define WIRE_MESSAGE(name, directions, type, phases, since, help) \
 	{NULL, WIRE_KIND_END}}}, \
-	{#name, directions, type, PHASES_##phases, since, help, {
+	{#name, NULL, directions, type, PHASES_##phases, since, help, {
+#define WIRE_PART(name, key, directions, type, place, since, help) \
+	{NULL, WIRE_KIND_END}}}, \
+	{#name, #key, directions, type, PHASES_##place, since, help, {
 #define WIRE_FIELD(message, name, kind) {#name, WIRE_KIND_##kind},
 #include "wire/messages.h"
 #undef WIRE_MESSAGE
@@ -49,7 +54,7 @@ const WireMessageType wire_types[WIRE_MSG_COUNT] = {
  * The lookup table, filled on first use: [direction][phase][type byte].  Filling
  * it twice at once would write the same values.
  */
-static uint8_t table[2][WIRE_PHASE_COUNT][256];
+static uint8_t table[2][WIRE_PLACE_COUNT][256];
 static uint8_t auth_table[16];
 static bool is_filled;
 
@@ -65,7 +70,7 @@ add_to_table(WireMessageId id, const WireMessageType *type)
 	{
 		if (!(type->directions & (direction == 0 ? WIRE_DIR_F : WIRE_DIR_B)))
 			continue;
-		for (int phase = 0; phase < WIRE_PHASE_COUNT; phase++)
+		for (int phase = 0; phase < WIRE_PLACE_COUNT; phase++)
 			if (type->phases & (1u << phase))
 				table[direction][phase][WIRE_TYPE_BYTE(type->type)] = (uint8_t) id;
 	}
@@ -115,7 +120,7 @@ wire_type_of(WireDirection direction, uint8_t type, WirePhase phase, const uint8
 		fill_table();
 	if (phase == WIRE_PHASE_STARTUP)
 		return direction == WIRE_FRONTEND ? startup_type(body, body_len) : WIRE_MSG_Unknown;
-	if (type == 'R' && direction == WIRE_BACKEND && phase != WIRE_PHASE_SSL_ANSWER)
+	if (type == 'R' && direction == WIRE_BACKEND && phase < WIRE_PHASE_SSL_ANSWER)
 	{
 		if (body_len < 4 || body[0] || body[1] || body[2] || body[3] >= sizeof(auth_table))
 			return WIRE_MSG_Unknown;
@@ -157,7 +162,18 @@ wire_code_of(WireMessageId id)
 int
 wire_number_size(WireKind kind)
 {
-	if (kind == WIRE_KIND_CHAR || kind == WIRE_KIND_INT8)
-		return 1;
-	return kind == WIRE_KIND_INT16 ? 2 : 4;
+	switch (kind)
+	{
+		case WIRE_KIND_CHAR:
+		case WIRE_KIND_INT8:
+			return 1;
+		case WIRE_KIND_INT16:
+			return 2;
+		case WIRE_KIND_INT64:
+		case WIRE_KIND_TIME:
+		case WIRE_KIND_LSN:
+			return 8;
+		default:
+			return 4;
+	}
 }

@@ -28,10 +28,11 @@ typedef struct WireField
 typedef struct WireMessageType
 {
 	const char *name;
+	const char *key; /* of a part of another message; else NULL */
 	uint8_t directions;
 	int64_t type;    /* 0: none; see WIRE_CODED_TYPE */
 	uint16_t phases; /* bits 1 << WirePhase */
-	int since;
+	int since;       /* 30: protocol 3.0; in XLogData, 1: pgoutput's version 1 */
 	const char *help;
 	WireField fields[WIRE_MAX_FIELDS + 1]; /* ended by WIRE_KIND_END */
 } WireMessageType;

@@ -9,6 +9,12 @@
  *			type		its first byte; 0: it has none
  *			phases		a sum of ANY or single phases: where this byte is this message
  *			since		first protocol version, 30 for 3.0
+ *		WIRE_PART(name, key, directions, type, place, since, help)
+ *			a message that is part of another one, without a length of its own
+ *			key			what it is called in that one's JSON
+ *			place		IN_COPY_DATA or IN_XLOG_DATA
+ *			since		in XLogData: first version of pgoutput's protocol, 1 to 4
+ *			An includer that does not define it gets these as messages.
  *		WIRE_FIELD(message, name, kind)
  *			a field of the message above it, in order; kinds stand in kinds.h
  *
@@ -16,8 +22,12 @@
  * given as the type: R(code).  So are those of the requests that may stand in
  * for a startup packet, which have no type byte: U(code).
  *
- * Protocol documentation: "Message Formats".
+ * Protocol documentation: "Message Formats", "Streaming Replication Protocol",
+ * "Logical Replication Message Formats".
  */
+#ifndef WIRE_PART
+#define WIRE_PART(name, key, ...) WIRE_MESSAGE(name, __VA_ARGS__)
+#endif
 
 /* Before the startup packet is through there is no type byte. */
 WIRE_MESSAGE(StartupMessage, F, 0, STARTUP, 30, "opens a connection")
@@ -79,7 +89,7 @@ WIRE_MESSAGE(Terminate, F, 'X', ANY, 30, "ends the session")
 
 /* Both. */
 WIRE_MESSAGE(CopyData, FB, 'd', ANY, 30, "carries data of a COPY or of replication")
-WIRE_FIELD(CopyData, data, BYTES)
+WIRE_FIELD(CopyData, data, CONTENT)
 WIRE_MESSAGE(CopyDone, FB, 'c', ANY, 30, "ends the data of a COPY")
 
 /* Backend: authentication requests. */
@@ -88,6 +98,8 @@ WIRE_MESSAGE(AuthenticationKerberosV5, B, R(2), ANY, 30, "asks for Kerberos V5, 
 WIRE_MESSAGE(AuthenticationCleartextPassword, B, R(3), ANY, 30, "asks for the password")
 WIRE_MESSAGE(AuthenticationMD5Password, B, R(5), ANY, 30, "asks for the password's MD5 hash")
 WIRE_FIELD(AuthenticationMD5Password, salt, BYTES)
+WIRE_MESSAGE(AuthenticationSCMCredential, B, R(6), ANY, 30,
+             "asks for SCM credentials, no longer used")
 WIRE_MESSAGE(AuthenticationGSS, B, R(7), ANY, 30, "asks for GSSAPI authentication")
 WIRE_MESSAGE(AuthenticationGSSContinue, B, R(8), ANY, 30, "goes on with GSSAPI or SSPI")
 WIRE_FIELD(AuthenticationGSSContinue, data, SECRET)
@@ -144,3 +156,159 @@ WIRE_MESSAGE(ReadyForQuery, B, 'Z', ANY, 30, "the server waits for the next requ
 WIRE_FIELD(ReadyForQuery, status, CHAR)
 WIRE_MESSAGE(RowDescription, B, 'T', ANY, 30, "the columns of a result")
 WIRE_FIELD(RowDescription, columns, COLUMNS)
+
+/* Inside CopyData: streaming replication. */
+WIRE_PART(XLogData, xlog_data, B, 'w', IN_COPY_DATA, 30,
+          "a piece of WAL, or what an output plugin made of it")
+WIRE_FIELD(XLogData, start, LSN)
+WIRE_FIELD(XLogData, end, LSN)
+WIRE_FIELD(XLogData, sent_at, TIME)
+WIRE_FIELD(XLogData, data, PLUGIN_DATA)
+WIRE_PART(PrimaryKeepalive, primary_keepalive, B, 'k', IN_COPY_DATA, 30,
+          "says how far the primary is")
+WIRE_FIELD(PrimaryKeepalive, end, LSN)
+WIRE_FIELD(PrimaryKeepalive, sent_at, TIME)
+WIRE_FIELD(PrimaryKeepalive, reply_requested, INT8)
+WIRE_PART(PrimaryStatusUpdate, primary_status_update, B, 's', IN_COPY_DATA, 30,
+          "says which transactions the primary runs, from PostgreSQL 19 on")
+WIRE_FIELD(PrimaryStatusUpdate, written, LSN)
+WIRE_FIELD(PrimaryStatusUpdate, oldest_committing_xid, INT64)
+WIRE_FIELD(PrimaryStatusUpdate, next_xid, INT64)
+WIRE_FIELD(PrimaryStatusUpdate, sent_at, TIME)
+WIRE_PART(StandbyStatusUpdate, standby_status_update, F, 'r', IN_COPY_DATA, 30,
+          "says how far the standby is")
+WIRE_FIELD(StandbyStatusUpdate, written, LSN)
+WIRE_FIELD(StandbyStatusUpdate, flushed, LSN)
+WIRE_FIELD(StandbyStatusUpdate, applied, LSN)
+WIRE_FIELD(StandbyStatusUpdate, sent_at, TIME)
+WIRE_FIELD(StandbyStatusUpdate, reply_requested, INT8)
+WIRE_PART(HotStandbyFeedback, hot_standby_feedback, F, 'h', IN_COPY_DATA, 30,
+          "says which rows the standby still needs")
+WIRE_FIELD(HotStandbyFeedback, sent_at, TIME)
+WIRE_FIELD(HotStandbyFeedback, xmin, UINT32)
+WIRE_FIELD(HotStandbyFeedback, xmin_epoch, UINT32)
+WIRE_FIELD(HotStandbyFeedback, catalog_xmin, UINT32)
+WIRE_FIELD(HotStandbyFeedback, catalog_xmin_epoch, UINT32)
+WIRE_PART(PrimaryStatusRequest, primary_status_request, F, 'p', IN_COPY_DATA, 30,
+          "asks for a PrimaryStatusUpdate, from PostgreSQL 19 on")
+WIRE_FIELD(PrimaryStatusRequest, sent_at, TIME)
+
+/* Inside CopyData: a base backup, from PostgreSQL 15 on. */
+WIRE_PART(NewArchive, new_archive, B, 'n', IN_COPY_DATA, 30, "begins an archive of a base backup")
+WIRE_FIELD(NewArchive, archive, STRING)
+WIRE_FIELD(NewArchive, tablespace, STRING)
+WIRE_PART(Manifest, manifest, B, 'm', IN_COPY_DATA, 30, "begins the manifest of a base backup")
+WIRE_PART(ArchiveData, archive_data, B, 'd', IN_COPY_DATA, 30,
+          "a piece of an archive or of the manifest")
+WIRE_FIELD(ArchiveData, data, BYTES)
+WIRE_PART(ProgressReport, progress_report, B, 'p', IN_COPY_DATA, 30,
+          "says how far a base backup is")
+WIRE_FIELD(ProgressReport, bytes_done, INT64)
+
+/* Inside XLogData: the output plugin pgoutput. */
+WIRE_PART(Begin, begin, B, 'B', IN_XLOG_DATA, 1, "begins a transaction")
+WIRE_FIELD(Begin, final, LSN)
+WIRE_FIELD(Begin, committed_at, TIME)
+WIRE_FIELD(Begin, xid, UINT32)
+WIRE_PART(Message, message, B, 'M', IN_XLOG_DATA, 1, "a message of pg_logical_emit_message()")
+WIRE_FIELD(Message, xid, STREAM_XID)
+WIRE_FIELD(Message, flags, INT8)
+WIRE_FIELD(Message, lsn, LSN)
+WIRE_FIELD(Message, prefix, STRING)
+WIRE_FIELD(Message, content, VALUE)
+WIRE_PART(Commit, commit, B, 'C', IN_XLOG_DATA, 1, "ends a transaction")
+WIRE_FIELD(Commit, flags, INT8)
+WIRE_FIELD(Commit, commit, LSN)
+WIRE_FIELD(Commit, end, LSN)
+WIRE_FIELD(Commit, committed_at, TIME)
+WIRE_PART(Origin, origin, B, 'O', IN_XLOG_DATA, 1, "says where a transaction came from")
+WIRE_FIELD(Origin, commit, LSN)
+WIRE_FIELD(Origin, name, STRING)
+WIRE_PART(Relation, relation, B, 'R', IN_XLOG_DATA, 1, "describes a table")
+WIRE_FIELD(Relation, xid, STREAM_XID)
+WIRE_FIELD(Relation, relation_oid, UINT32)
+WIRE_FIELD(Relation, schema, STRING)
+WIRE_FIELD(Relation, name, STRING)
+WIRE_FIELD(Relation, replica_identity, CHAR)
+WIRE_FIELD(Relation, columns, ATTRIBUTES)
+WIRE_PART(Type, type, B, 'Y', IN_XLOG_DATA, 1, "names a data type")
+WIRE_FIELD(Type, xid, STREAM_XID)
+WIRE_FIELD(Type, type_oid, UINT32)
+WIRE_FIELD(Type, schema, STRING)
+WIRE_FIELD(Type, name, STRING)
+WIRE_PART(Insert, insert, B, 'I', IN_XLOG_DATA, 1, "a new row")
+WIRE_FIELD(Insert, xid, STREAM_XID)
+WIRE_FIELD(Insert, relation_oid, UINT32)
+WIRE_FIELD(Insert, new, NEW_TUPLE)
+WIRE_PART(Update, update, B, 'U', IN_XLOG_DATA, 1, "a changed row")
+WIRE_FIELD(Update, xid, STREAM_XID)
+WIRE_FIELD(Update, relation_oid, UINT32)
+WIRE_FIELD(Update, key, KEY_TUPLE)
+WIRE_FIELD(Update, old, OLD_TUPLE)
+WIRE_FIELD(Update, new, NEW_TUPLE)
+WIRE_PART(Delete, delete, B, 'D', IN_XLOG_DATA, 1, "a row that is gone")
+WIRE_FIELD(Delete, xid, STREAM_XID)
+WIRE_FIELD(Delete, relation_oid, UINT32)
+WIRE_FIELD(Delete, key, KEY_TUPLE)
+WIRE_FIELD(Delete, old, OLD_TUPLE)
+WIRE_PART(Truncate, truncate, B, 'T', IN_XLOG_DATA, 1, "tables were emptied")
+WIRE_FIELD(Truncate, xid, STREAM_XID)
+WIRE_FIELD(Truncate, options, COUNT_INT8)
+WIRE_FIELD(Truncate, relation_oids, COUNTED_OIDS)
+WIRE_PART(StreamStart, stream_start, B, 'S', IN_XLOG_DATA, 2,
+          "begins a piece of a transaction that is still running")
+WIRE_FIELD(StreamStart, xid, UINT32)
+WIRE_FIELD(StreamStart, is_first, INT8)
+WIRE_PART(StreamStop, stream_stop, B, 'E', IN_XLOG_DATA, 2, "ends that piece")
+WIRE_PART(StreamCommit, stream_commit, B, 'c', IN_XLOG_DATA, 2, "ends a streamed transaction")
+WIRE_FIELD(StreamCommit, xid, UINT32)
+WIRE_FIELD(StreamCommit, flags, INT8)
+WIRE_FIELD(StreamCommit, commit, LSN)
+WIRE_FIELD(StreamCommit, end, LSN)
+WIRE_FIELD(StreamCommit, committed_at, TIME)
+WIRE_PART(StreamAbort, stream_abort, B, 'A', IN_XLOG_DATA, 2,
+          "a streamed transaction or subtransaction is rolled back; LSN and time from version 4 on")
+WIRE_FIELD(StreamAbort, xid, UINT32)
+WIRE_FIELD(StreamAbort, subtransaction_xid, UINT32)
+WIRE_FIELD(StreamAbort, abort, LAST_LSN)
+WIRE_FIELD(StreamAbort, aborted_at, LAST_TIME)
+WIRE_PART(BeginPrepare, begin_prepare, B, 'b', IN_XLOG_DATA, 3,
+          "begins a transaction that will be prepared")
+WIRE_FIELD(BeginPrepare, prepare, LSN)
+WIRE_FIELD(BeginPrepare, end, LSN)
+WIRE_FIELD(BeginPrepare, prepared_at, TIME)
+WIRE_FIELD(BeginPrepare, xid, UINT32)
+WIRE_FIELD(BeginPrepare, gid, STRING)
+WIRE_PART(Prepare, prepare, B, 'P', IN_XLOG_DATA, 3, "a transaction is prepared")
+WIRE_FIELD(Prepare, flags, INT8)
+WIRE_FIELD(Prepare, prepare, LSN)
+WIRE_FIELD(Prepare, end, LSN)
+WIRE_FIELD(Prepare, prepared_at, TIME)
+WIRE_FIELD(Prepare, xid, UINT32)
+WIRE_FIELD(Prepare, gid, STRING)
+WIRE_PART(CommitPrepared, commit_prepared, B, 'K', IN_XLOG_DATA, 3,
+          "a prepared transaction is committed")
+WIRE_FIELD(CommitPrepared, flags, INT8)
+WIRE_FIELD(CommitPrepared, commit, LSN)
+WIRE_FIELD(CommitPrepared, end, LSN)
+WIRE_FIELD(CommitPrepared, committed_at, TIME)
+WIRE_FIELD(CommitPrepared, xid, UINT32)
+WIRE_FIELD(CommitPrepared, gid, STRING)
+WIRE_PART(RollbackPrepared, rollback_prepared, B, 'r', IN_XLOG_DATA, 3,
+          "a prepared transaction is rolled back")
+WIRE_FIELD(RollbackPrepared, flags, INT8)
+WIRE_FIELD(RollbackPrepared, prepare_end, LSN)
+WIRE_FIELD(RollbackPrepared, end, LSN)
+WIRE_FIELD(RollbackPrepared, prepared_at, TIME)
+WIRE_FIELD(RollbackPrepared, rolled_back_at, TIME)
+WIRE_FIELD(RollbackPrepared, xid, UINT32)
+WIRE_FIELD(RollbackPrepared, gid, STRING)
+WIRE_PART(StreamPrepare, stream_prepare, B, 'p', IN_XLOG_DATA, 3,
+          "a streamed transaction is prepared")
+WIRE_FIELD(StreamPrepare, flags, INT8)
+WIRE_FIELD(StreamPrepare, prepare, LSN)
+WIRE_FIELD(StreamPrepare, end, LSN)
+WIRE_FIELD(StreamPrepare, prepared_at, TIME)
+WIRE_FIELD(StreamPrepare, xid, UINT32)
+WIRE_FIELD(StreamPrepare, gid, STRING)
+#undef WIRE_PART

@@ -6,6 +6,9 @@
 #include "wire/stream.h"
 
 #include <string.h>
+#include <strings.h>
+
+#include "wire/walk.h"
 
 /* Answers that may come one after the other: GSSENCRequest's and SSLRequest's. */
 #define MAX_ANSWERS 2
@@ -25,7 +28,9 @@ get_uint32(const uint8_t *at)
 void
 wire_stream_begin(WirePhases *phases, WireDirection direction, WirePhase phase)
 {
-	*phases = (WirePhases){WIRE_PHASE_NORMAL, WIRE_PHASE_NORMAL, 0, true};
+	*phases = (WirePhases){.front = WIRE_PHASE_NORMAL, .back = WIRE_PHASE_NORMAL};
+	phases->is_alone = true;
+	phases->is_replication = phase == WIRE_PHASE_REPLICATION;
 	if (direction == WIRE_FRONTEND)
 		phases->front = phase;
 	else
@@ -131,16 +136,90 @@ wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_
 	if (phase == WIRE_PHASE_STARTUP || phase == WIRE_PHASE_SSL_ANSWER)
 		phase = WIRE_PHASE_NORMAL; /* it means nothing in this direction, or is over */
 	next_typed(direction, phase, data, len, message);
+	if (phase == WIRE_PHASE_REPLICATION && message->id == WIRE_MSG_CopyData)
+		message->content = (WireContent){true, phases->in_stream, phases->plugin, direction};
+}
+
+/*
+ * Steps to the next word of a command: what stands between white space.
+ */
+static bool
+next_word(WireSpan text, size_t *at, WireSpan *word)
+{
+	size_t begin = *at;
+
+	while (begin < text.len && strchr(" \t\n\r\f", text.data[begin]))
+		begin++;
+	*at = begin;
+	while (*at < text.len && !strchr(" \t\n\r\f", text.data[*at]))
+		(*at)++;
+	*word = (WireSpan){text.data + begin, *at - begin};
+	return word->len > 0;
+}
+
+/*
+ * Tells whether a word is a keyword.
+ */
+static bool
+is_keyword(WireSpan word, const char *keyword)
+{
+	return word.len == strlen(keyword) &&
+	       strncasecmp((const char *) word.data, keyword, word.len) == 0;
+}
+
+/*
+ * Tells whether options name pgoutput's protocol version, which it asks for.
+ */
+static bool
+has_proto_version(WireSpan text, size_t at)
+{
+	static const char name[] = "proto_version";
+
+	for (; at + sizeof(name) - 1 <= text.len; at++)
+		if (strncasecmp((const char *) text.data + at, name, sizeof(name) - 1) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Notes a command.  START_REPLICATION says what XLogData will hold.
+ */
+static void
+pass_query(WirePhases *phases, WireSpan body)
+{
+	WireValue values[WIRE_MAX_FIELDS];
+	WireSpan text;
+	WireSpan word;
+	size_t at = 0;
+
+	wire_decode(WIRE_MSG_Query, body.data, body.len, values);
+	text = values[WIRE_Query_query].bytes;
+	if (!next_word(text, &at, &word) || !is_keyword(word, "START_REPLICATION"))
+		return;
+	if (next_word(text, &at, &word) && is_keyword(word, "SLOT"))
+	{
+		next_word(text, &at, &word); /* its name */
+		next_word(text, &at, &word);
+	}
+	phases->in_stream = false;
+	phases->plugin = is_keyword(word, "LOGICAL") && has_proto_version(text, at)
+	                     ? WIRE_PLUGIN_PGOUTPUT
+	                     : WIRE_PLUGIN_NONE;
+	if (phases->is_alone)
+		phases->front = WIRE_PHASE_REPLICATION;
 }
 
 /*
  * Notes a frontend message.
  */
 static void
-pass_frontend(WirePhases *phases, WireMessageId id)
+pass_frontend(WirePhases *phases, const WireMessage *message)
 {
-	switch (id)
+	switch (message->id)
 	{
+		case WIRE_MSG_Query:
+			pass_query(phases, message->body);
+			break;
 		case WIRE_MSG_SSLRequest:
 		case WIRE_MSG_GSSENCRequest:
 			phases->answers++;
@@ -205,13 +284,55 @@ pass_authentication(WirePhases *phases, WireMessageId id)
 }
 
 /*
+ * Notes CopyData of a replication connection: which changes are streamed.
+ */
+static void
+pass_content(WirePhases *phases, const WireMessage *message)
+{
+	WireValue values[WIRE_MAX_FIELDS];
+	const WireContent *content = &message->content;
+	WireSpan body = message->body;
+	WireMessageId id;
+	bool in_stream;
+
+	if (!content->is_replication || content->plugin == WIRE_PLUGIN_NONE ||
+	    wire_content_id(content, WIRE_PHASE_IN_COPY_DATA, body, &in_stream) != WIRE_MSG_XLogData)
+		return;
+	wire_decode(WIRE_MSG_XLogData, body.data, body.len, values);
+	if (content->plugin == WIRE_PLUGIN_UNKNOWN &&
+	    values[WIRE_XLogData_start].number != values[WIRE_XLogData_end].number)
+		return;
+	id = wire_content_id(content, WIRE_PHASE_IN_XLOG_DATA, values[WIRE_XLogData_data].bytes,
+	                     &in_stream);
+	if (id == WIRE_MSG_StreamStart || id == WIRE_MSG_StreamStop)
+		phases->in_stream = id == WIRE_MSG_StreamStart;
+}
+
+/*
+ * Returns what CopyData will hold after CopyOutResponse.  On a replication
+ * connection that may be a table's rows too; those have columns.
+ */
+static WirePhase
+copy_out_phase(const WirePhases *phases, WireSpan body)
+{
+	bool has_columns = body.len != 3 || body.data[1] != 0 || body.data[2] != 0;
+
+	return phases->is_replication && !has_columns ? WIRE_PHASE_REPLICATION : WIRE_PHASE_COPY;
+}
+
+/*
  * Notes a backend message.
  */
 static void
-pass_backend(WirePhases *phases, WireMessageId id)
+pass_backend(WirePhases *phases, const WireMessage *message)
 {
+	WireMessageId id = message->id;
+
 	switch (id)
 	{
+		case WIRE_MSG_CopyData:
+			pass_content(phases, message);
+			return;
 		case WIRE_MSG_SSLResponse:
 		case WIRE_MSG_GSSENCResponse:
 			pass_answer(phases, id == WIRE_MSG_SSLResponse);
@@ -220,15 +341,15 @@ pass_backend(WirePhases *phases, WireMessageId id)
 			phases->front = WIRE_PHASE_COPY;
 			return;
 		case WIRE_MSG_CopyBothResponse:
-			phases->front = phases->back = WIRE_PHASE_COPY;
+			phases->front = phases->back = WIRE_PHASE_REPLICATION;
 			return;
 		case WIRE_MSG_CopyOutResponse:
-			phases->back = WIRE_PHASE_COPY;
+			phases->back = copy_out_phase(phases, message->body);
 			return;
 		case WIRE_MSG_CommandComplete:
 		case WIRE_MSG_ErrorResponse:
 		case WIRE_MSG_ReadyForQuery:
-			if (phases->front == WIRE_PHASE_COPY)
+			if (phases->front == WIRE_PHASE_COPY || phases->front == WIRE_PHASE_REPLICATION)
 				phases->front = WIRE_PHASE_NORMAL;
 			break;
 		default:
@@ -244,10 +365,12 @@ pass_backend(WirePhases *phases, WireMessageId id)
  * Notes that a message passed; see stream.h.
  */
 void
-wire_stream_pass(WirePhases *phases, WireDirection direction, WireMessageId id)
+wire_stream_pass(WirePhases *phases, WireDirection direction, const WireMessage *message)
 {
+	if (message->form != WIRE_FORM_WHOLE)
+		return;
 	if (direction == WIRE_FRONTEND)
-		pass_frontend(phases, id);
+		pass_frontend(phases, message);
 	else
-		pass_backend(phases, id);
+		pass_backend(phases, message);
 }

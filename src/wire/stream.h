@@ -6,7 +6,8 @@
  * The relay frames a stream as it comes (wire_frame_next); who reads a record
  * has it before him and wants message after message, each with its name.  What
  * the next message means depends on those before it, of both directions: that
- * is kept in WirePhases.
+ * is kept in WirePhases.  For what CopyData holds that includes the command that
+ * began replication.
  *
  * Public routines:
  *		wire_stream_begin	phases of a stream that begins in one
@@ -36,9 +37,10 @@ typedef struct WireMessage
 	bool has_type;
 	bool has_length;
 	uint8_t type;
-	uint32_t length; /* the length field: with itself, without the type */
-	WireSpan body;   /* all behind the length, as far as it is there */
-	size_t size;     /* bytes that it takes, as far as they are there */
+	uint32_t length;     /* the length field: with itself, without the type */
+	WireSpan body;       /* all behind the length, as far as it is there */
+	size_t size;         /* bytes that it takes, as far as they are there */
+	WireContent content; /* of CopyData */
 } WireMessage;
 
 /* What the next message of either direction means. */
@@ -46,8 +48,11 @@ typedef struct WirePhases
 {
 	WirePhase front;
 	WirePhase back;
-	int answers;   /* one-byte answers that the server still owes */
-	bool is_alone; /* the other direction is not seen */
+	int answers;         /* one-byte answers that the server still owes */
+	bool is_alone;       /* the other direction is not seen */
+	bool is_replication; /* a replication connection: a COPY without columns is a base backup */
+	bool in_stream;      /* pgoutput: between StreamStart and StreamStop */
+	WirePlugin plugin;   /* as START_REPLICATION said */
 } WirePhases;
 
 /* Begins a stream; a single one of which the other direction is not seen. */
@@ -57,7 +62,8 @@ extern void wire_stream_begin(WirePhases *phases, WireDirection direction, WireP
 extern void wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_t *data,
                              size_t len, WireMessage *message);
 
-/* Notes that it passed. */
-extern void wire_stream_pass(WirePhases *phases, WireDirection direction, WireMessageId id);
+/* Notes that it passed.  One that is not whole is not noted. */
+extern void wire_stream_pass(WirePhases *phases, WireDirection direction,
+                             const WireMessage *message);
 
 #endif /* WIRE_STREAM_H */

@@ -5,33 +5,34 @@
  * One function a shape of field.  Each returns false where the body is not
  * well formed, having said why and where, or where the taker stopped.
  */
-#include "wire/walk.h"
+#include "wire/walker.h"
 
-#include "wire/cursor.h"
-
-/* A walk under way. */
-typedef struct Walker
-{
-	WireCursor cursor;
-	WireWalk *walk;
-	WireTake take;
-	void *arg;
-	const WireField *field;
-	WireFormats formats; /* the last that the message gave */
-} Walker;
-
-const WireField wire_column_members[] = {
+static const WireField column_members[] = {
     {"name", WIRE_KIND_STRING},     {"table_oid", WIRE_KIND_UINT32},
     {"column_no", WIRE_KIND_INT16}, {"type_oid", WIRE_KIND_UINT32},
     {"type_size", WIRE_KIND_INT16}, {"type_modifier", WIRE_KIND_INT32},
     {"format", WIRE_KIND_INT16},    {NULL, WIRE_KIND_END},
 };
 
+static const WireField attribute_members[] = {
+    {"flags", WIRE_KIND_INT8},          {"name", WIRE_KIND_STRING}, {"type_oid", WIRE_KIND_UINT32},
+    {"type_modifier", WIRE_KIND_INT32}, {NULL, WIRE_KIND_END},
+};
+
+/*
+ * Returns the members of a column.
+ */
+const WireField *
+wire_column_members(WireKind kind)
+{
+	return kind == WIRE_KIND_ATTRIBUTES ? attribute_members : column_members;
+}
+
 /*
  * Notes why the body is not well formed.
  */
-static bool
-malformed(Walker *walker, const char *reason)
+bool
+walker_malformed(Walker *walker, const char *reason)
 {
 	walker->walk->reason = reason;
 	walker->walk->at = walker->cursor.at;
@@ -41,9 +42,11 @@ malformed(Walker *walker, const char *reason)
 /*
  * Hands an event to the taker.
  */
-static bool
-give(Walker *walker, WireEvent event)
+bool
+walker_give(Walker *walker, WireEvent event)
 {
+	if (!walker->take)
+		return true;
 	event.field = walker->field->kind;
 	if (walker->take(walker->arg, &event))
 		return true;
@@ -54,29 +57,36 @@ give(Walker *walker, WireEvent event)
 /*
  * Walks an integer.
  */
-static bool
-walk_number(Walker *walker, WireKind kind, const char *name)
+bool
+walker_number(Walker *walker, WireKind kind, const char *name)
 {
 	WireEvent event = {.kind = WIRE_EVENT_NUMBER, .name = name, .member = kind};
 	int bytes = wire_number_size(kind);
-	uint32_t number;
+	uint64_t wide = 0;
+	uint32_t number = 0;
 
-	if (!cursor_integer(&walker->cursor, bytes, &number))
-		return malformed(walker, "the message ends inside a number");
-	event.number = number;
+	if (bytes == 8 ? !cursor_integer64(&walker->cursor, &wide)
+	               : !cursor_integer(&walker->cursor, bytes, &number))
+		return walker_malformed(walker, "the message ends inside a number");
+	event.number = bytes == 8 ? (int64_t) wide : number;
 	if (kind == WIRE_KIND_INT16)
 		event.number = (int16_t) number;
 	else if (kind == WIRE_KIND_INT32)
 		event.number = (int32_t) number;
+	else if (kind == WIRE_KIND_LSN)
+	{
+		walker->lsns[0] = walker->lsns[1];
+		walker->lsns[1] = wide;
+	}
 	event.bytes = (WireSpan){walker->cursor.data + walker->cursor.at - bytes, (size_t) bytes};
-	return give(walker, event);
+	return walker_give(walker, event);
 }
 
 /*
  * Walks a string with its zero byte.
  */
-static bool
-walk_string(Walker *walker, const char *name)
+bool
+walker_string(Walker *walker, const char *name)
 {
 	WireEvent event = {.kind = WIRE_EVENT_BYTES, .name = name, .member = WIRE_KIND_STRING};
 	size_t begin = walker->cursor.at;
@@ -84,22 +94,22 @@ walk_string(Walker *walker, const char *name)
 	if (!cursor_string(&walker->cursor, &event.bytes))
 	{
 		walker->cursor.at = begin;
-		return malformed(walker, "a string has no end");
+		return walker_malformed(walker, "a string has no end");
 	}
-	return give(walker, event);
+	return walker_give(walker, event);
 }
 
 /*
  * Walks the rest of the message.
  */
-static bool
-walk_rest(Walker *walker, const char *name)
+bool
+walker_rest(Walker *walker, const char *name)
 {
 	WireEvent event = {.kind = WIRE_EVENT_BYTES, .name = name, .member = WIRE_KIND_BYTES};
 
 	event.is_binary = walker->walk->data_is_binary;
 	cursor_bytes(&walker->cursor, cursor_left(&walker->cursor), &event.bytes);
-	return give(walker, event);
+	return walker_give(walker, event);
 }
 
 /*
@@ -112,45 +122,46 @@ walk_value(Walker *walker, const char *name, bool is_binary)
 	uint32_t length;
 
 	if (!cursor_integer(&walker->cursor, 4, &length))
-		return malformed(walker, "the message ends inside a number");
+		return walker_malformed(walker, "the message ends inside a number");
 	event.number = (int32_t) length;
 	event.is_binary = is_binary;
 	if (event.number < -1)
-		return malformed(walker, "a value has a negative length");
+		return walker_malformed(walker, "a value has a negative length");
 	if (event.number >= 0 && !cursor_bytes(&walker->cursor, length, &event.bytes))
-		return malformed(walker, "a value is longer than the message");
-	return give(walker, event);
+		return walker_malformed(walker, "a value is longer than the message");
+	return walker_give(walker, event);
 }
 
 /*
  * Walks the count of a list, of which each item takes at least `least` bytes,
  * and begins the list.
  */
-static bool
-begin_list(Walker *walker, int count_bytes, size_t least, uint32_t *count)
+bool
+walker_begin_list(Walker *walker, int count_bytes, size_t least, uint32_t *count)
 {
 	WireEvent event = {.kind = WIRE_EVENT_LIST, .name = walker->field->name, .number = -1};
 
 	if (count_bytes > 0)
 	{
 		if (!cursor_integer(&walker->cursor, count_bytes, count))
-			return malformed(walker, "the message ends inside a number");
+			return walker_malformed(walker, "the message ends inside a number");
 		if (*count > cursor_left(&walker->cursor) / least)
-			return malformed(walker, "a list is longer than the message");
+			return walker_malformed(walker, "a list is longer than the message");
 		if (*count > WIRE_MAX_ITEMS)
-			return malformed(walker, "a list has too many items");
+			return walker_malformed(walker, "a list has too many items");
 		event.number = *count;
 	}
-	return give(walker, event);
+	return walker_give(walker, event);
 }
 
 /*
  * Ends a list.
  */
-static bool
-end_list(Walker *walker)
+bool
+walker_end_list(Walker *walker)
 {
-	return give(walker, (WireEvent){.kind = WIRE_EVENT_LIST_END, .name = walker->field->name});
+	return walker_give(walker,
+	                   (WireEvent){.kind = WIRE_EVENT_LIST_END, .name = walker->field->name});
 }
 
 /*
@@ -161,14 +172,14 @@ walk_numbers(Walker *walker, WireKind kind)
 {
 	uint32_t count;
 
-	if (!begin_list(walker, 2, (size_t) wire_number_size(kind), &count))
+	if (!walker_begin_list(walker, 2, (size_t) wire_number_size(kind), &count))
 		return false;
 	if (kind == WIRE_KIND_INT16)
 		walker->formats = (WireFormats){walker->cursor.data + walker->cursor.at, count};
 	for (uint32_t i = 0; i < count; i++)
-		if (!walk_number(walker, kind, NULL))
+		if (!walker_number(walker, kind, NULL))
 			return false;
-	return end_list(walker);
+	return walker_end_list(walker);
 }
 
 /*
@@ -179,27 +190,28 @@ walk_values(Walker *walker)
 {
 	uint32_t count;
 
-	if (!begin_list(walker, 2, 4, &count))
+	if (!walker_begin_list(walker, 2, 4, &count))
 		return false;
 	for (uint32_t i = 0; i < count; i++)
 		if (!walk_value(walker, NULL, wire_is_binary(&walker->formats, i)))
 			return false;
-	return end_list(walker);
+	return walker_end_list(walker);
 }
 
 /*
- * Walks a column of RowDescription.
+ * Walks a column of RowDescription or Relation.
  */
 static bool
 walk_column(Walker *walker)
 {
-	if (!give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}))
+	if (!walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}))
 		return false;
-	for (const WireField *member = wire_column_members; member->kind != WIRE_KIND_END; member++)
-		if (!(member->kind == WIRE_KIND_STRING ? walk_string(walker, member->name)
-		                                       : walk_number(walker, member->kind, member->name)))
+	for (const WireField *member = wire_column_members(walker->field->kind);
+	     member->kind != WIRE_KIND_END; member++)
+		if (!(member->kind == WIRE_KIND_STRING ? walker_string(walker, member->name)
+		                                       : walker_number(walker, member->kind, member->name)))
 			return false;
-	return give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
+	return walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
 }
 
 /*
@@ -208,15 +220,16 @@ walk_column(Walker *walker)
 static bool
 walk_counted(Walker *walker)
 {
-	bool columns = walker->field->kind == WIRE_KIND_COLUMNS;
+	bool columns = walker->field->kind != WIRE_KIND_COUNTED_STRINGS;
+	size_t least = walker->field->kind == WIRE_KIND_COLUMNS ? 19 : 10;
 	uint32_t count;
 
-	if (!begin_list(walker, columns ? 2 : 4, columns ? 19 : 1, &count))
+	if (!walker_begin_list(walker, columns ? 2 : 4, columns ? least : 1, &count))
 		return false;
 	for (uint32_t i = 0; i < count; i++)
-		if (!(columns ? walk_column(walker) : walk_string(walker, NULL)))
+		if (!(columns ? walk_column(walker) : walker_string(walker, NULL)))
 			return false;
-	return end_list(walker);
+	return walker_end_list(walker);
 }
 
 /*
@@ -225,8 +238,9 @@ walk_counted(Walker *walker)
 static bool
 walk_pair(Walker *walker)
 {
-	return give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}) && walk_string(walker, NULL) &&
-	       walk_string(walker, NULL) && give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
+	return walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}) &&
+	       walker_string(walker, NULL) && walker_string(walker, NULL) &&
+	       walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
 }
 
 /*
@@ -242,9 +256,9 @@ walk_error_field(Walker *walker)
 	if (!cursor_string(&walker->cursor, &event.bytes))
 	{
 		walker->cursor.at = begin;
-		return malformed(walker, "a string has no end");
+		return walker_malformed(walker, "a string has no end");
 	}
-	return give(walker, event);
+	return walker_give(walker, event);
 }
 
 /*
@@ -255,29 +269,29 @@ walk_ended(Walker *walker)
 {
 	uint32_t count = 0;
 
-	if (!begin_list(walker, 0, 0, &count))
+	if (!walker_begin_list(walker, 0, 0, &count))
 		return false;
 	for (;; count++)
 	{
 		bool ok;
 
 		if (cursor_left(&walker->cursor) == 0)
-			return malformed(walker, "a list has no end");
+			return walker_malformed(walker, "a list has no end");
 		if (walker->cursor.data[walker->cursor.at] == 0)
 			break;
 		if (count >= WIRE_MAX_ITEMS)
-			return malformed(walker, "a list has too many items");
+			return walker_malformed(walker, "a list has too many items");
 		if (walker->field->kind == WIRE_KIND_PAIRS)
 			ok = walk_pair(walker);
 		else if (walker->field->kind == WIRE_KIND_STRINGS)
-			ok = walk_string(walker, NULL);
+			ok = walker_string(walker, NULL);
 		else
 			ok = walk_error_field(walker);
 		if (!ok)
 			return false;
 	}
 	walker->cursor.at++;
-	return end_list(walker);
+	return walker_end_list(walker);
 }
 
 /*
@@ -296,14 +310,17 @@ walk_field(Walker *walker)
 		case WIRE_KIND_INT32:
 		case WIRE_KIND_UINT32:
 		case WIRE_KIND_VERSION:
-			return walk_number(walker, field->kind, field->name);
+		case WIRE_KIND_INT64:
+		case WIRE_KIND_TIME:
+		case WIRE_KIND_LSN:
+			return walker_number(walker, field->kind, field->name);
 		case WIRE_KIND_STRING:
 		case WIRE_KIND_QUERY:
 		case WIRE_KIND_SECRET_STRING:
-			return walk_string(walker, field->name);
+			return walker_string(walker, field->name);
 		case WIRE_KIND_BYTES:
 		case WIRE_KIND_SECRET:
-			return walk_rest(walker, field->name);
+			return walker_rest(walker, field->name);
 		case WIRE_KIND_VALUE:
 		case WIRE_KIND_SECRET_VALUE:
 			return walk_value(walker, field->name, wire_is_binary(&walker->formats, 0));
@@ -314,16 +331,31 @@ walk_field(Walker *walker)
 		case WIRE_KIND_VALUES:
 			return walk_values(walker);
 		case WIRE_KIND_COLUMNS:
+		case WIRE_KIND_ATTRIBUTES:
 		case WIRE_KIND_COUNTED_STRINGS:
 			return walk_counted(walker);
 		case WIRE_KIND_PAIRS:
 		case WIRE_KIND_STRINGS:
 		case WIRE_KIND_ERROR_FIELDS:
 			return walk_ended(walker);
-		case WIRE_KIND_END:
-			break;
+		default:
+			return walker_content_field(walker);
 	}
-	return false;
+}
+
+/*
+ * Walks all fields of a message, up to its last byte.
+ */
+bool
+walker_fields(Walker *walker, WireMessageId id)
+{
+	for (walker->field = wire_types[id].fields; walker->field->kind != WIRE_KIND_END;
+	     walker->field++)
+		if (!walk_field(walker))
+			return false;
+	if (cursor_left(&walker->cursor) > 0)
+		return walker_malformed(walker, "bytes are left over behind the last field");
+	return true;
 }
 
 /*
@@ -333,21 +365,21 @@ bool
 wire_walk(WireMessageId id, const uint8_t *body, size_t len, WireWalk *walk, WireTake take,
           void *arg)
 {
-	Walker walker = {{body, len, 0}, walk, take, arg, wire_types[id].fields, walk->formats};
-	size_t code = wire_code_size(id);
+	Walker walker = {.cursor = {body, len, 0},
+	                 .walk = walk,
+	                 .take = take,
+	                 .arg = arg,
+	                 .formats = walk->formats,
+	                 .in_stream = walk->content.in_stream};
+	size_t code = wire_types[id].key ? 1 : wire_code_size(id);
 
 	walk->reason = NULL;
 	walk->at = 0;
 	walk->is_stopped = false;
 	if (len < code)
-		return malformed(&walker, "the message ends inside a number");
+		return walker_malformed(&walker, "the message ends inside a number");
 	walker.cursor.at = code;
-	for (; walker.field->kind != WIRE_KIND_END; walker.field++)
-		if (!walk_field(&walker))
-			return false;
-	if (cursor_left(&walker.cursor) > 0)
-		return malformed(&walker, "bytes are left over behind the last field");
-	return true;
+	return walker_fields(&walker, id);
 }
 
 /*

@@ -49,7 +49,12 @@ typedef enum WirePhase
 	WIRE_PHASE_COPY,        /* between Copy*Response and its end */
 	WIRE_PHASE_REPLICATION, /* CopyBoth of a walsender */
 	WIRE_PHASE_SSL_ANSWER,  /* one byte without a length */
-	WIRE_PHASE_COUNT
+	WIRE_PHASE_COUNT,
+
+	/* what the byte is looked up for where a message is part of another one */
+	WIRE_PHASE_IN_COPY_DATA = WIRE_PHASE_COUNT, /* in phase replication */
+	WIRE_PHASE_IN_XLOG_DATA,                    /* of pgoutput */
+	WIRE_PLACE_COUNT
 } WirePhase;
 
 /*
@@ -86,6 +91,23 @@ typedef struct WireSpan
 	const uint8_t *data;
 	size_t len;
 } WireSpan;
+
+/* Whose messages XLogData holds. */
+typedef enum WirePlugin
+{
+	WIRE_PLUGIN_UNKNOWN, /* the command was not seen: see by each message */
+	WIRE_PLUGIN_NONE,    /* WAL itself, or another output plugin's */
+	WIRE_PLUGIN_PGOUTPUT
+} WirePlugin;
+
+/* What CopyData holds; all zeroes: bytes. */
+typedef struct WireContent
+{
+	bool is_replication; /* messages of streaming replication or of a base backup */
+	bool in_stream;      /* pgoutput: between StreamStart and StreamStop */
+	WirePlugin plugin;
+	WireDirection direction;
+} WireContent;
 
 /*
  * Framing of messages that have a type byte.  All zeroes is a fresh framer.
