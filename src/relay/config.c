@@ -138,6 +138,7 @@ apply(Relay *relay)
 	const RelayConfig *config = &relay->config;
 
 	relay->budget.limit = (size_t) config->capture_memory;
+	relay->env.part_us = config->part_interval_us;
 	relay->env.request_limit = config->request_limit;
 	relay->env.response_limit = config->response_limit;
 	relay->env.keeps_bytes = config->capture == RELAY_CAPTURE_ALL;

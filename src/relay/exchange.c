@@ -119,7 +119,8 @@ exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction, c
               size_t len, int64_t now, int64_t limit)
 {
 	ExchangeSide *side = direction == WIRE_FRONTEND ? &exchange->request : &exchange->response;
-	size_t room = side->bytes < (uint64_t) limit ? (size_t) ((uint64_t) limit - side->bytes) : 0;
+	uint64_t taken = side->before + side->bytes;
+	size_t room = taken < (uint64_t) limit ? (size_t) ((uint64_t) limit - taken) : 0;
 	size_t keep = len < room ? len : room;
 
 	if (len == 0)
@@ -127,13 +128,39 @@ exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction, c
 	if (exchange->recorded)
 	{
 		/* once bytes were left out nothing behind them is kept: no holes */
-		if (side->kept.len != side->bytes || !buffer_append(pool->budget, &side->kept, data, keep))
+		if (side->is_cut || !buffer_append(pool->budget, &side->kept, data, keep))
 			keep = 0;
 		if (keep < len)
-			exchange->is_truncated = true;
+			side->is_cut = exchange->is_truncated = true;
 		note_passage(pool, exchange, direction, len, now, keep > 0);
 	}
 	side->bytes += len;
+}
+
+/*
+ * Begins the next part of an exchange.
+ */
+void
+exchange_next_part(ExchangePool *pool, Exchange *exchange, int64_t now)
+{
+	ExchangeSide *sides[2] = {&exchange->request, &exchange->response};
+
+	for (int i = 0; i < 2; i++)
+	{
+		buffer_reset(pool->budget, &sides[i]->kept, 0);
+		sides[i]->before += sides[i]->bytes;
+		sides[i]->bytes = 0;
+	}
+	buffer_reset(pool->budget, &exchange->passages, BUFFER_KEEPS);
+	buffer_reset(pool->budget, &exchange->query_hashes, BUFFER_KEEPS);
+	buffer_free(pool->budget, &exchange->error_message);
+	memset(exchange->sqlstate, 0, sizeof(exchange->sqlstate));
+	exchange->part_no++;
+	exchange->started_at = now;
+	exchange->is_truncated = false;
+	exchange->tag_len = 0;
+	exchange->statement_count = 0;
+	exchange->row_count = exchange->data_row_count = 0;
 }
 
 /*
@@ -180,7 +207,7 @@ exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *late, uint64_t 
 	Passage *passages = (Passage *) exchange->passages.data;
 	uint64_t left = bytes;
 
-	if (kept->len == exchange->request.bytes && kept->len >= bytes)
+	if (!exchange->request.is_cut && kept->len >= bytes)
 	{
 		kept->len -= bytes;
 		exchange_take(pool, late, WIRE_FRONTEND, kept->data + kept->len, bytes, late->started_at,
@@ -208,19 +235,19 @@ exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *late, uint64_t 
 void
 exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t limit)
 {
-	size_t keep = second->request.kept.len;
+	ExchangeSide *side = &first->request;
+	uint64_t taken = side->before + side->bytes;
+	uint64_t room = taken < (uint64_t) limit ? (uint64_t) limit - taken : 0;
+	size_t keep = second->request.kept.len < room ? second->request.kept.len : (size_t) room;
 
 	if (first->recorded && second->recorded)
 	{
-		if (first->request.kept.len != first->request.bytes)
+		if (side->is_cut ||
+		    !buffer_append(pool->budget, &side->kept, second->request.kept.data, keep))
 			keep = 0;
-		else if (first->request.kept.len + keep > (size_t) limit)
-			keep = (size_t) limit > first->request.kept.len
-			           ? (size_t) limit - first->request.kept.len
-			           : 0;
-		if (!buffer_append(pool->budget, &first->request.kept, second->request.kept.data, keep))
-			keep = 0;
-		if (keep < second->request.bytes || !merge_passages(pool, first, second))
+		if (keep < second->request.bytes)
+			side->is_cut = first->is_truncated = true;
+		if (!merge_passages(pool, first, second))
 			first->is_truncated = true;
 	}
 	first->request.bytes += second->request.bytes;
@@ -279,6 +306,7 @@ void
 exchange_add_row(Exchange *exchange, uint64_t hash)
 {
 	exchange->data_row_count++;
+	exchange->has_digest = true;
 	exchange->row_digest =
 	    (exchange->row_digest ^ hash) * UINT64_C(0x9E3779B97F4A7C15) + UINT64_C(0xD1B54A32D192ED03);
 	exchange->row_set_digest += hash;

@@ -6,6 +6,9 @@
  * An exchange collects the kept bytes of both directions, when they passed,
  * and the columns of its row.  It belongs to the session's list until it is
  * finished, then it goes back to the pool, which keeps some with their memory.
+ * A long one is recorded in parts: what a part says of bytes and counts is of
+ * that part alone, so that sums over the parts are the exchange's; digests, the
+ * query and the kind go on from part to part.
  *
  * Times are monotonic microseconds since the session was accepted; -1: none.
  */
@@ -40,7 +43,9 @@ typedef struct Passage
 typedef struct ExchangeSide
 {
 	Buffer kept;
-	uint64_t bytes; /* true size */
+	uint64_t bytes;  /* true size */
+	uint64_t before; /* bytes in earlier parts */
+	bool is_cut;     /* bytes were left out: nothing behind them is kept */
 } ExchangeSide;
 
 typedef struct Exchange
@@ -61,7 +66,7 @@ typedef struct Exchange
 	char transaction_status; /* 0: none */
 
 	int64_t started_at;
-	int64_t first_response_at;
+	int64_t first_response_at; /* of the exchange, so in an earlier part perhaps */
 	int64_t finished_at;
 
 	Text *query;         /* of the first statement */
@@ -74,6 +79,7 @@ typedef struct Exchange
 	int64_t data_row_count;
 	char sqlstate[5]; /* first ErrorResponse; [0] is 0 without one */
 	Buffer error_message;
+	bool has_digest;
 	uint64_t row_digest;
 	uint64_t row_set_digest;
 
@@ -101,6 +107,9 @@ extern void exchange_pool_free(ExchangePool *pool);
 /* Adds bytes of a direction: counts them all, keeps those under the limit. */
 extern void exchange_take(ExchangePool *pool, Exchange *exchange, WireDirection direction,
                           const uint8_t *data, size_t len, int64_t now, int64_t limit);
+
+/* Empties an exchange of what its present part holds, so that the next begins now. */
+extern void exchange_next_part(ExchangePool *pool, Exchange *exchange, int64_t now);
 
 /* Moves the last bytes of an exchange's request to a new one, which they begin. */
 extern void exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *late, uint64_t bytes,

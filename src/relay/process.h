@@ -216,6 +216,7 @@ extern bool record_text(Session *session, const Text *text);
 
 /* turn.c */
 extern void turn_exchange_finished(Tracker *tracker, Exchange *exchange);
+extern void turn_part_finished(Tracker *tracker, Exchange *exchange);
 extern void turn_text_seen(Tracker *tracker, const Text *text);
 extern void turn_end(Relay *relay);
 extern void turn_stop(Relay *relay);

@@ -424,12 +424,12 @@ add_outcome(Tuple *tuple, const Exchange *exchange, bool keeps_values)
 }
 
 /*
- * Adds the row digests, NULL without a DataRow.
+ * Adds the digests of all rows so far, NULL without a DataRow.
  */
 static void
 add_digests(Tuple *tuple, const Exchange *exchange)
 {
-	if (exchange->data_row_count > 0)
+	if (exchange->has_digest)
 	{
 		tuple_int8(tuple, (int64_t) exchange->row_digest);
 		tuple_int8(tuple, (int64_t) exchange->row_set_digest);
@@ -479,6 +479,7 @@ record_exchange(Session *session, Exchange *exchange)
 	bool keeps_values = relay->config.capture != RELAY_CAPTURE_METADATA;
 	const Buffer *hashes = &exchange->query_hashes;
 	Tuple *tuple = new_tuple(relay, EXCHANGE_COLUMNS);
+	int64_t first_response = exchange->first_response_at;
 	bool hit;
 
 	tuple_time(tuple, wall(session, exchange->finished_at));
@@ -486,7 +487,7 @@ record_exchange(Session *session, Exchange *exchange)
 	tuple_int8(tuple, exchange->exchange_no);
 	tuple_int4(tuple, exchange->part_no);
 	tuple_time(tuple, wall(session, exchange->started_at));
-	add_time(tuple, session, exchange->first_response_at);
+	add_time(tuple, session, first_response >= exchange->started_at ? first_response : -1);
 	tuple_time(tuple, wall(session, exchange->finished_at));
 	add_string(tuple, exchange_kind(exchange));
 	add_query(tuple, session, exchange->query, !keeps_values);

@@ -80,6 +80,7 @@ typedef struct RelayConfig
 	int64_t capture_memory; /* bytes, this relay */
 	double sample_rate;
 	int64_t min_duration_us;
+	int64_t part_interval_us; /* long exchanges are recorded in parts; 0: they are not */
 
 	uint32_t journal_full;  /* RelayJournalFull */
 	uint64_t journal_limit; /* bytes */

@@ -59,10 +59,14 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 static void
 on_heartbeat(evutil_socket_t fd, short what, void *arg)
 {
+	Relay *relay = arg;
+
 	(void) fd;
 	(void) what;
-	(void) arg;
 	alarm(WATCHDOG_S);
+	for (Session *session = relay->sessions; session; session = session->next)
+		if (session->is_tracked)
+			tracker_check_long(&session->tracker, session_now(session));
 }
 
 /*
@@ -205,6 +209,7 @@ make_relay(Board *board, uint32_t relay_no, int supervisor_fd)
 	relay->env.texts = texts;
 	relay->env.exchanges = &relay->exchanges;
 	relay->env.finished = turn_exchange_finished;
+	relay->env.part_finished = turn_part_finished;
 	relay->env.text_seen = turn_text_seen;
 	relay->env.ready = on_ready;
 	return relay;

@@ -219,6 +219,58 @@ read_body(Tracker *tracker, WireDirection direction, TrackerSide *side, const Wi
 }
 
 /*
+ * Tells whether the first exchange should be recorded in part: it takes long and
+ * bytes have passed since the last part.  The startup is never cut: what is
+ * secret in it goes by its position.
+ */
+static bool
+is_part_due(const Tracker *tracker)
+{
+	const Exchange *first = tracker->first;
+
+	return first && first->recorded && !(first->has & (HAS_STARTUP | HAS_CANCEL)) &&
+	       tracker->env->part_us > 0 && tracker->now - first->started_at >= tracker->env->part_us &&
+	       first->request.bytes + first->response.bytes > 0;
+}
+
+/*
+ * Records what there is of the first exchange, unless that would cut a message
+ * in two.
+ */
+static void
+finish_part(Tracker *tracker)
+{
+	Exchange *first = tracker->first;
+	const QueueEntry *head = queue_at(&tracker->queue, 0);
+
+	tracker->part_due = is_part_due(tracker);
+	if (!tracker->part_due || (tracker->front.has_target && tracker->front.target == first) ||
+	    (tracker->back.has_target && tracker->back.target == first))
+		return;
+	tracker->part_due = false;
+	if (first->exchange_no < 0)
+		first->exchange_no = tracker->next_no++;
+	if (head && head->id == WIRE_MSG_Query)
+		exchange_set_query(first, head->text); /* its answer has not ended yet */
+	first->finished_at = tracker->now;
+	tracker->env->part_finished(tracker, first);
+	exchange_next_part(tracker->env->exchanges, first, tracker->now);
+}
+
+/*
+ * Looks whether the first exchange takes long: then what there is of it is
+ * recorded, at once or when the next message begins.
+ */
+void
+tracker_check_long(Tracker *tracker, int64_t now)
+{
+	if (!tracker->first)
+		return;
+	tracker->now = now;
+	finish_part(tracker);
+}
+
+/*
  * Observes one step of framing.
  */
 static void
@@ -230,6 +282,8 @@ observe(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t c
 
 	if (frame->begins)
 	{
+		if (tracker->part_due)
+			finish_part(tracker);
 		side->id = identify(tracker, direction, frame);
 		side->wanted = extract_wants(tracker, side->id);
 		side->target = is_front ? frontend_target(tracker, side->id, frame->length)

@@ -30,6 +30,7 @@
  *		tracker_add_startup	bytes of the startup that the relay handled itself
  *		tracker_frontend, tracker_backend	observe a piece of the stream
  *		tracker_throttled	whether reading from the client should stop
+ *		tracker_check_long	records a long exchange in parts
  *		tracker_current_no	the exchange that the server works on
  *		tracker_end			the session is over: finish what is open
  */
@@ -58,9 +59,12 @@ typedef struct TrackerEnv
 	int64_t request_limit;
 	int64_t response_limit;
 	bool keeps_bytes; /* capture = all */
+	int64_t part_us;  /* an exchange that takes longer is recorded in parts; 0: it is not */
 	uint64_t digest_seed;
 	/* takes a finished exchange over, and must release it */
 	void (*finished)(struct Tracker *tracker, Exchange *exchange);
+	/* records what there is of a long exchange, which goes on */
+	void (*part_finished)(struct Tracker *tracker, Exchange *exchange);
 	/* a text came in a Parse */
 	void (*text_seen)(struct Tracker *tracker, const Text *text);
 	/* the server's first ReadyForQuery, called before exchange 0 is finished */
@@ -114,6 +118,7 @@ typedef struct Tracker
 	bool copy_unsure;  /* its COPY failed: a Sync sent before may be swallowed */
 	bool uncertain;    /* counts disagree */
 	bool client_waits; /* nothing from the client since ReadyForQuery */
+	bool part_due;     /* the first exchange is recorded in part when no message is cut by it */
 	bool standard_strings;
 	WirePhase auth_phase; /* what a frontend 'p' means */
 	int64_t now;
@@ -159,6 +164,9 @@ extern void tracker_backend(Tracker *tracker, const uint8_t *data, size_t len, i
 
 /* Whether the server owes answers to so many messages that reading should stop. */
 extern bool tracker_throttled(const Tracker *tracker);
+
+/* Records what there is of the first exchange if that takes long; called now and then. */
+extern void tracker_check_long(Tracker *tracker, int64_t now);
 
 /* Returns the number of the exchange that the server works on; -1: none. */
 extern int64_t tracker_current_no(const Tracker *tracker);

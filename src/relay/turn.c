@@ -54,6 +54,7 @@ is_too_short(const Relay *relay, const Exchange *exchange)
 	uint32_t always = HAS_CANCEL | HAS_STARTUP | HAS_TERMINATE | HAS_REPLICATION;
 
 	return relay->config.min_duration_us > 0 && !(exchange->has & always) && exchange->has != 0 &&
+	       exchange->part_no == 1 &&
 	       exchange->finished_at - exchange->started_at < relay->config.min_duration_us;
 }
 
@@ -72,38 +73,60 @@ find_query_id(const Session *session, Exchange *exchange)
 }
 
 /*
- * Takes a finished exchange from a tracker: counts it, adds it to the batch.
+ * Adds a finished exchange, or a part of a long one, to the batch and counts it.
+ */
+static void
+add_exchange(Session *session, Exchange *exchange)
+{
+	Relay *relay = session->relay;
+	BoardRelay *stats = relay->stats;
+
+	board_add(&stats->exchanges_finished, 1);
+	if (exchange->part_no == 1)
+		session->exchange_count++;
+	find_query_id(session, exchange);
+	if (session->row_epoch != relay->journal_epoch && record_session(session))
+		session->row_epoch = relay->journal_epoch;
+	if (record_exchange(session, exchange))
+		note_batch(relay, session);
+	else
+	{
+		board_add(&stats->exchanges_dropped_journal_full, 1);
+		session->dropped_exchanges++;
+	}
+}
+
+/*
+ * Takes a finished exchange from a tracker.
  */
 void
 turn_exchange_finished(Tracker *tracker, Exchange *exchange)
 {
 	Session *session = session_of(tracker);
 	Relay *relay = session->relay;
-	BoardRelay *stats = relay->stats;
 
 	if (session->is_recorded && exchange->recorded)
 	{
 		if (session->session_id == 0 && (session->session_id = ids_next(relay)) == 0)
-			board_add(&stats->exchanges_paused, 1);
+			board_add(&relay->stats->exchanges_paused, 1);
 		else if (is_too_short(relay, exchange))
-			board_add(&stats->exchanges_too_short, 1);
+			board_add(&relay->stats->exchanges_too_short, 1);
 		else
-		{
-			board_add(&stats->exchanges_finished, 1);
-			session->exchange_count++;
-			find_query_id(session, exchange);
-			if (session->row_epoch != relay->journal_epoch && record_session(session))
-				session->row_epoch = relay->journal_epoch;
-			if (record_exchange(session, exchange))
-				note_batch(relay, session);
-			else
-			{
-				board_add(&stats->exchanges_dropped_journal_full, 1);
-				session->dropped_exchanges++;
-			}
-		}
+			add_exchange(session, exchange);
 	}
 	exchange_release(&relay->exchanges, exchange);
+}
+
+/*
+ * Takes what there is of a long exchange from a tracker.
+ */
+void
+turn_part_finished(Tracker *tracker, Exchange *exchange)
+{
+	Session *session = session_of(tracker);
+
+	if (session->is_recorded && session->session_id != 0)
+		add_exchange(session, exchange);
 }
 
 /*

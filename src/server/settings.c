@@ -35,6 +35,7 @@ static int response_limit;
 static int capture_memory;
 static double sample_rate;
 static int min_duration;
+static int part_interval;
 static int journal_limit;
 static int journal_full;
 static char *journal_directory;
@@ -209,6 +210,9 @@ define_capture(void)
 	                         &sample_rate, 1.0, 0.0, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("min_duration", "Exchanges shorter than this are counted, not stored.",
 	           &min_duration, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("part_interval",
+	           "Exchanges that take longer are recorded in parts; 0: they are not.", &part_interval,
+	           60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
 	for (int i = 0; i < RELAY_FILTERS; i++)
 		define_string(names[i], "Comma list that filters sessions; * is allowed at the end.",
 		              &filters[i], "", PGC_SIGHUP, GUC_LIST_INPUT, check_filter);
@@ -280,6 +284,7 @@ settings_fill(RelayConfig *config)
 	config->capture_memory = (int64) capture_memory * 1024;
 	config->sample_rate = sample_rate;
 	config->min_duration_us = (int64) min_duration * 1000;
+	config->part_interval_us = (int64) part_interval * 1000;
 	config->journal_full = (uint32) journal_full;
 	config->journal_limit = (uint64) journal_limit * 1024 * 1024;
 	config->flush_interval_ms = (uint32) pgwt_flush_interval;

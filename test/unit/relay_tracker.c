@@ -38,6 +38,8 @@ typedef struct Seen
 static uint64_t front_bytes; /* of all finished exchanges */
 static uint64_t back_bytes;
 static uint64_t passage_bytes[2];
+static int part_count;
+static bool parts_whole;
 static Seen seen[MAX_EXCHANGES];
 static int seen_count;
 static Budget budget;
@@ -74,14 +76,38 @@ list_types(char *out, size_t size, const Buffer *kept, bool is_startup)
 }
 
 /*
- * Takes a finished exchange.
+ * Tells whether kept bytes are whole messages.
+ */
+static bool
+is_whole(const Buffer *kept, bool is_startup)
+{
+	WireFramer framer = {{0}, 0, 0};
+	size_t at = 0;
+
+	while (!is_startup && at < kept->len)
+	{
+		WireFrame frame;
+
+		at += wire_frame_next(&framer, kept->data + at, kept->len - at, &frame);
+	}
+	return framer.have == 0 && framer.left == 0;
+}
+
+/*
+ * Takes a part of a long exchange, or the whole of one.
  */
 static void
-on_finished(Tracker *tracker, Exchange *exchange)
+on_part(Tracker *tracker, Exchange *exchange)
 {
 	Seen *s = &seen[seen_count < MAX_EXCHANGES ? seen_count++ : MAX_EXCHANGES - 1];
 
 	(void) tracker;
+	if (exchange->finished_at >= 0 && tracker->first == exchange)
+	{
+		part_count++;
+		parts_whole &=
+		    is_whole(&exchange->request.kept, false) && is_whole(&exchange->response.kept, false);
+	}
 	front_bytes += exchange->request.bytes;
 	back_bytes += exchange->response.bytes;
 	for (size_t i = 0; i < exchange->passages.len / sizeof(Passage); i++)
@@ -106,6 +132,15 @@ on_finished(Tracker *tracker, Exchange *exchange)
 	s->is_complete = exchange->is_complete;
 	s->uncertain = exchange->uncertain;
 	memcpy(s->sqlstate, exchange->sqlstate, 5);
+}
+
+/*
+ * Takes a finished exchange.
+ */
+static void
+on_finished(Tracker *tracker, Exchange *exchange)
+{
+	on_part(tracker, exchange);
 	exchange_release(&pool, exchange);
 }
 
@@ -128,7 +163,9 @@ static const TrackerEnv env = {.budget = &budget,
                                .request_limit = 1 << 20,
                                .response_limit = 1 << 20,
                                .keeps_bytes = true,
+                               .part_us = 100,
                                .finished = on_finished,
+                               .part_finished = on_part,
                                .text_seen = on_text,
                                .ready = on_ready};
 
@@ -548,10 +585,13 @@ test_anything(void)
 	bool conserved = true;
 	bool passages = true;
 
+	part_count = 0;
+	parts_whole = true;
 	for (int run = 0; run < 2000; run++)
 	{
 		Tracker tracker;
 		uint64_t sent[2] = {0, 0};
+		int64_t now = 0;
 		size_t before;
 
 		start(&tracker);
@@ -567,8 +607,10 @@ test_anything(void)
 				len += random_message(is_backend, stream + len);
 			feed(&tracker, is_backend, stream, len, random_below((uint32_t) len) + 1);
 			sent[is_backend] += len;
+			if (run % 2 && random_below(20) == 0)
+				tracker_check_long(&tracker, now += 10000);
 		}
-		tracker_end(&tracker, 100000);
+		tracker_end(&tracker, now + 100000);
 		conserved &= front_bytes == sent[0] && back_bytes == sent[1];
 		passages &= passage_bytes[0] == sent[0] && passage_bytes[1] == sent[1];
 		conserved &= tracker.request_bytes == before + sent[0];
@@ -576,6 +618,8 @@ test_anything(void)
 	}
 	check("each byte is in one exchange", conserved);
 	check("and in its chunks", passages);
+	check("long exchanges are recorded in parts", part_count > 1000);
+	check("which cut no message", parts_whole);
 }
 
 int
