@@ -1,12 +1,19 @@
 /*
  * trace.c
- *	  trace_lines(): the messages of a recorded session as lines of text, in the
- *	  format of libpq's PQtrace().
+ *	  trace_lines(): the messages of a recorded session as lines of text, as
+ *	  libpq's PQtrace() prints them in PostgreSQL 18.
  *
  * A line is the time, the direction, the length and the name, with tabs
  * between them, then the fields as the message has them on the wire, counts and
- * lengths included, a space before each.  The walker's events say all of that.
- * In regress mode what differs between two runs is printed as a placeholder.
+ * lengths included, a space before each.  The walker's events say all of that:
+ * what a kind of field prints is decided here, which fields a message has is
+ * not.  In regress mode what differs between two runs is a placeholder: NNNN for
+ * OIDs and process ids, 'BBBB' for bytes up to the end of a message and secrets,
+ * "SSSS" for places in the server's source, NN for the length of a message that
+ * names such places.
+ *
+ * Where PQtrace itself says that it did not print all of a message (the salt of
+ * AuthenticationMD5Password, names of refused options), all of it is printed.
  *
  * PostgreSQL documentation: libpq, "Control Functions", PQtrace.
  */
@@ -28,6 +35,14 @@ typedef struct Tracing
 	bool is_regress;
 	StringInfo line;
 } Tracing;
+
+/* A message being printed. */
+typedef struct Printing
+{
+	const Tracing *tracing;
+	const JsonContext *context;
+	bool has_type;
+} Printing;
 
 /*
  * Tells whether C's isprint() would print a byte in the C locale.
@@ -92,12 +107,26 @@ print_char(StringInfo line, int64 number)
 }
 
 /*
- * Prints an integer by its kind.  OIDs, process ids and keys differ between two
- * runs.
+ * Prints a protocol version or a request's code: two integers in a message
+ * without a type byte, one in others.
  */
 static void
-print_number(const Tracing *tracing, const WireEvent *event)
+print_version(StringInfo line, uint32 version, bool has_type)
 {
+	if (has_type)
+		appendStringInfo(line, " %d", (int) version);
+	else
+		appendStringInfo(line, " %u %u", version >> 16, version & 0xffff);
+}
+
+/*
+ * Prints an integer by its kind.  OIDs and process ids differ between two runs.
+ */
+static void
+print_number(const Printing *printing, const WireEvent *event)
+{
+	const Tracing *tracing = printing->tracing;
+
 	switch (event->member)
 	{
 		case WIRE_KIND_CHAR:
@@ -108,8 +137,7 @@ print_number(const Tracing *tracing, const WireEvent *event)
 			appendStringInfo(tracing->line, " %u", (unsigned) (uint16) event->number);
 			break;
 		case WIRE_KIND_VERSION:
-			appendStringInfo(tracing->line, " %u %u", (unsigned) (event->number >> 16),
-			                 (unsigned) (event->number & 0xffff));
+			print_version(tracing->line, (uint32) event->number, printing->has_type);
 			break;
 		case WIRE_KIND_UINT32:
 			if (tracing->is_regress)
@@ -123,13 +151,6 @@ print_number(const Tracing *tracing, const WireEvent *event)
 	}
 }
 
-/* What a walk prints to. */
-typedef struct Printing
-{
-	const Tracing *tracing;
-	const JsonContext *context;
-} Printing;
-
 /*
  * Prints a string or the rest of a message.
  */
@@ -137,14 +158,42 @@ static void
 print_text(const Printing *printing, const WireEvent *event)
 {
 	StringInfo line = printing->tracing->line;
-	bool is_key = event->field == WIRE_KIND_SECRET;
 
 	if (event->member == WIRE_KIND_STRING)
 		print_string(printing->context, line, event->bytes);
-	else if (is_key && printing->tracing->is_regress)
+	else if (printing->tracing->is_regress)
 		appendStringInfoString(line, " 'BBBB'");
 	else
 		print_bytes(line, event->bytes);
+}
+
+/*
+ * Prints a value: its length, and its bytes unless it is NULL.
+ */
+static void
+print_value(const Printing *printing, const WireEvent *event)
+{
+	StringInfo line = printing->tracing->line;
+
+	appendStringInfo(line, " " INT64_FORMAT, event->number);
+	if (event->number < 0)
+		return;
+	if (event->field == WIRE_KIND_SECRET_VALUE && printing->tracing->is_regress)
+		appendStringInfoString(line, " 'BBBB'");
+	else
+		print_bytes(line, event->bytes);
+}
+
+/*
+ * Prints what ends a list that has no count.
+ */
+static void
+print_list_end(StringInfo line, WireKind list)
+{
+	if (list == WIRE_KIND_ERROR_FIELDS)
+		print_char(line, 0);
+	else if (list == WIRE_KIND_STRINGS)
+		appendStringInfoString(line, " \"\"");
 }
 
 /*
@@ -176,15 +225,13 @@ print_event(void *arg, const WireEvent *event)
 	switch (event->kind)
 	{
 		case WIRE_EVENT_NUMBER:
-			print_number(printing->tracing, event);
+			print_number(printing, event);
 			break;
 		case WIRE_EVENT_BYTES:
 			print_text(printing, event);
 			break;
 		case WIRE_EVENT_VALUE:
-			appendStringInfo(line, " " INT64_FORMAT, event->number);
-			if (event->number >= 0)
-				print_bytes(line, event->bytes);
+			print_value(printing, event);
 			break;
 		case WIRE_EVENT_ERROR_FIELD:
 			print_error_field(printing, event);
@@ -194,8 +241,7 @@ print_event(void *arg, const WireEvent *event)
 				appendStringInfo(line, " " INT64_FORMAT, event->number);
 			break;
 		case WIRE_EVENT_LIST_END:
-			if (event->field == WIRE_KIND_ERROR_FIELDS)
-				print_char(line, 0);
+			print_list_end(line, event->field);
 			break;
 		default:
 			break;
@@ -251,13 +297,16 @@ static void
 print_fields(const Tracing *tracing, const RecordedMessage *recorded)
 {
 	const WireMessage *message = recorded->message;
-	Printing printing = {tracing, recorded->context};
+	Printing printing = {tracing, recorded->context, message->has_type};
 	WireWalk walk = {.reason = NULL};
+	bool has_code = message->has_length && !message->has_type && wire_code_size(message->id) > 0;
 
 	if (message->id == WIRE_MSG_Unknown)
 		return;
-	if (wire_types[message->id].fields[0].kind != WIRE_KIND_END)
+	if (has_code || wire_types[message->id].fields[0].kind != WIRE_KIND_END)
 		appendStringInfoChar(tracing->line, '\t');
+	if (has_code)
+		print_version(tracing->line, wire_code_of(message->id), false);
 	if (!wire_walk(message->id, message->body.data, message->body.len, &walk, print_event,
 	               &printing))
 		appendStringInfo(tracing->line,

@@ -91,9 +91,31 @@ exchange_pool_free(ExchangePool *pool)
 }
 
 /*
+ * Returns how many passages were not later than a time.
+ */
+static size_t
+passages_until(const Passage *passages, size_t count, int64_t at)
+{
+	size_t low = 0;
+
+	while (low < count)
+	{
+		size_t middle = low + (count - low) / 2;
+
+		if (passages[middle].at > at)
+			count = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/*
  * Notes that bytes passed.  What passed in one direction at one time is one
  * entry; so is what passed while nothing of it was kept, or a COPY of hours
- * would fill the memory with times of bytes that nobody can see.
+ * would fill the memory with times of bytes that nobody can see.  A bare Sync
+ * comes to its exchange late, when what was answered behind it is there already:
+ * entries are in the order of time.
  */
 static void
 note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, size_t len,
@@ -103,12 +125,26 @@ note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, si
 	Passage *passages = (Passage *) exchange->passages.data;
 	size_t count = exchange->passages.len / sizeof(Passage);
 	Passage entry = {now, (uint64_t) len << 1 | low};
+	size_t place = count;
 
-	if (count > 0 && (passages[count - 1].bytes & 1) == low &&
-	    (passages[count - 1].at == now || !kept))
-		passages[count - 1].bytes += (uint64_t) len << 1;
-	else if (!buffer_append(pool->budget, &exchange->passages, &entry, sizeof(entry)))
+	if (count > 0 && passages[count - 1].at > now)
+		place = passages_until(passages, count, now);
+	if (place > 0 && (passages[place - 1].bytes & 1) == low &&
+	    (passages[place - 1].at == now || !kept))
+	{
+		passages[place - 1].bytes += (uint64_t) len << 1;
+		return;
+	}
+	if (!buffer_append(pool->budget, &exchange->passages, &entry, sizeof(entry)))
+	{
 		exchange->is_truncated = true;
+		return;
+	}
+	if (place == count)
+		return;
+	passages = (Passage *) exchange->passages.data;
+	memmove(passages + place + 1, passages + place, (count - place) * sizeof(Passage));
+	passages[place] = entry;
 }
 
 /*

@@ -40,6 +40,7 @@ static uint64_t back_bytes;
 static uint64_t passage_bytes[2];
 static int part_count;
 static bool parts_whole;
+static bool passages_in_order = true;
 static Seen seen[MAX_EXCHANGES];
 static int seen_count;
 static Budget budget;
@@ -115,6 +116,7 @@ on_part(Tracker *tracker, Exchange *exchange)
 		const Passage *passage = (const Passage *) exchange->passages.data + i;
 
 		passage_bytes[passage->bytes & 1] += passage->bytes >> 1;
+		passages_in_order &= i == 0 || passage->at >= (passage - 1)->at;
 	}
 	memset(s, 0, sizeof(*s));
 	s->no = exchange->exchange_no;
@@ -620,6 +622,7 @@ test_anything(void)
 	check("and in its chunks", passages);
 	check("long exchanges are recorded in parts", part_count > 1000);
 	check("which cut no message", parts_whole);
+	check("which are in the order of time", passages_in_order);
 }
 
 int
