@@ -23,11 +23,11 @@ PG_CONFIG ?= pg_config
 WIRE_FILES = content decode frame lex list mask normalise secret stream walk
 JOURNAL_FILES = append crc32c files read tuple
 RELAY_FILES = \
-	board buffer carrier clock config exchange extract ids listen note pairing pump queue \
-	record relay_main session startup text tracker turn
+	board buffer carrier clock config exchange extract ids leg listen note pairing pump queue \
+	record relay_main secure session startup text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
-	query_ids relays resolve settings spawn supervisor upstream utility
+	query_ids relays resolve settings spawn supervisor tls upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = encoding
 API_FILES = \
@@ -62,13 +62,14 @@ TAP_TESTS = \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl \
 	t/016_trace.pl \
 	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
-	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl
+	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl \
+	t/050_tls.pl
 
 # ---- what PGXS is told ----
 
 OBJS = $(LIBRARY_SOURCES:.c=.o)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-PLAIN_LIBS = -levent_core -lxxhash -lcrypto
+PLAIN_LIBS = -levent_core -lssl -lcrypto -lxxhash
 # our own calls reach our own functions, whatever other libraries export
 SHLIB_LINK = $(PLAIN_LIBS) -Wl,-Bsymbolic
 

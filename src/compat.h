@@ -77,4 +77,14 @@
 #define COMPAT_CASE_OAUTH
 #endif
 
+/* 17 lets clients begin TLS without SSLRequest, and knows the protocol's name (ALPN). */
+#define COMPAT_HAS_DIRECT_TLS (PG_VERSION_NUM >= 170000)
+
+/* 18 made one curve a list of groups, and gave TLS 1.3 ciphers of its own. */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_TLS_GROUPS "ssl_groups"
+#else
+#define COMPAT_TLS_GROUPS "ssl_ecdh_curve"
+#endif
+
 #endif /* COMPAT_H */

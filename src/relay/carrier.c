@@ -35,12 +35,15 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Tries again in a moment.
+ * Tries again in a moment, from the first address on.
  */
-static void
-retry_soon(Session *session)
+void
+carrier_again(Session *session, int wait_ms)
 {
-	struct timeval wait = {0, RETRY_MS * 1000};
+	struct timeval wait = {0, wait_ms * 1000};
+
+	session->state = SESSION_CONNECTING;
+	session->upstream = 0;
 
 	if (!session->retry)
 		session->retry = evtimer_new(session->relay->base, on_retry, session);
@@ -120,6 +123,28 @@ carrier_port(int fd)
 }
 
 /*
+ * Writes the client's certificate to the slot.  False: the session was refused.
+ */
+static bool
+fill_certificate(Session *session, BoardSlot *slot)
+{
+	uint8_t *room = board_certificate(session->relay->board, session->slot);
+	size_t len = 0;
+
+	if (session->tls_version)
+		len = tls_peer_certificate(&session->client, room, BOARD_CERTIFICATE);
+	atomic_store(&slot->client_tls, session->tls_version != NULL);
+	atomic_store(&slot->certificate_len, (uint32_t) len);
+	if (len <= BOARD_CERTIFICATE)
+		return true;
+	session_refuse(session, "protocol_violation", "08P01",
+	               "client certificate of %zu bytes is too long for pgwire_trace, which takes %d; "
+	               "connect to the server's own port",
+	               len, BOARD_CERTIFICATE);
+	return false;
+}
+
+/*
  * Writes the client's facts to the slot.
  */
 static void
@@ -149,8 +174,6 @@ fill_slot(Session *session, BoardSlot *slot)
 	atomic_store(&slot->client_addr[0], bytes[0]);
 	atomic_store(&slot->client_addr[1], bytes[1]);
 	atomic_store(&slot->client_uid, session->client_uid);
-	atomic_store(&slot->client_tls, 0);
-	atomic_store(&slot->certificate_len, 0);
 	atomic_store(&slot->carrier_port, carrier_port(session->server.fd));
 	atomic_store(&slot->cancel_key, 0);
 	atomic_store(&slot->exchange_no, -1);
@@ -182,6 +205,8 @@ send_startup(Session *session)
 		               "too many traced sessions: all slots are taken");
 		return false;
 	}
+	if (!fill_certificate(session, &relay->board->slots[session->slot]))
+		return false;
 	fill_slot(session, &relay->board->slots[session->slot]);
 	board_arm_slot(relay->board, session->slot, token);
 
@@ -197,7 +222,7 @@ send_startup(Session *session)
 	}
 	*at++ = 0;
 	*at++ = 0;
-	return leg_send(session, &session->server, packet, length);
+	return pump_send(session, &session->server, packet, length);
 }
 
 /*
@@ -213,20 +238,17 @@ send_cancel(Session *session)
 	session->cancelled_session_id =
 	    board_find_cancelled(session->relay->board, XXH3_64bits(packet->data + 8, packet->len - 8),
 	                         &session->cancelled_exchange_no);
-	if (leg_send(session, &session->server, packet->data, packet->len) && session->tracker.first)
+	if (pump_send(session, &session->server, packet->data, packet->len) && session->tracker.first)
 		session->tracker.first->is_complete = true; /* nothing will answer it */
 	session_update(session);
 }
 
 /*
- * Goes on with a carrier that is connected.
+ * Goes on with a carrier that is connected, and has TLS if the client has.
  */
-static void
-connected(Session *session)
+void
+carrier_ready(Session *session)
 {
-	int on = 1;
-
-	setsockopt(session->server.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (session->end_reason)
 	{
 		send_cancel(session);
@@ -243,18 +265,46 @@ connected(Session *session)
 }
 
 /*
+ * Goes on with a carrier that is connected.
+ */
+static void
+connected(Session *session)
+{
+	int on = 1;
+
+	setsockopt(session->server.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (session->tls_version)
+		secure_begin(session);
+	else
+		carrier_ready(session);
+}
+
+/*
+ * Returns the addresses that a session's carrier may go to: with TLS, only TCP.
+ */
+static const RelayAddress *
+upstreams(const Session *session, uint32_t *count)
+{
+	const RelayConfig *config = &session->relay->config;
+
+	*count = session->tls_version ? config->tls_upstream_count : config->upstream_count;
+	return session->tls_version ? config->tls_upstreams : config->upstreams;
+}
+
+/*
  * Connects to the present address of the server's, or the next that does not
  * fail at once.
  */
 static void
 try_upstream(Session *session)
 {
-	const RelayConfig *config = &session->relay->config;
+	uint32_t count;
+	const RelayAddress *addresses = upstreams(session, &count);
 	int error = 0;
 
-	for (; session->upstream < config->upstream_count; session->upstream++)
+	for (; session->upstream < count; session->upstream++)
 	{
-		const RelayAddress *address = &config->upstreams[session->upstream];
+		const RelayAddress *address = &addresses[session->upstream];
 		int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 		if (fd < 0)
@@ -262,7 +312,8 @@ try_upstream(Session *session)
 			error = errno;
 			break;
 		}
-		leg_attach(session, &session->server, fd, pump_server_readable, pump_server_writable);
+		leg_attach(session->relay->base, &session->server, fd, pump_server_readable,
+		           pump_server_writable, session);
 		if (connect(fd, (const struct sockaddr *) &address->addr, address->len) == 0)
 		{
 			connected(session);
@@ -274,10 +325,10 @@ try_upstream(Session *session)
 			return;
 		}
 		error = errno;
-		leg_close(session, &session->server);
+		leg_close(&session->relay->budget, &session->server);
 		if (error == EAGAIN)
 		{
-			retry_soon(session); /* a Unix socket's backlog is full */
+			carrier_again(session, RETRY_MS); /* a Unix socket's backlog is full */
 			return;
 		}
 	}
@@ -295,7 +346,7 @@ carrier_open(Session *session)
 	if (assign_id(session))
 		try_upstream(session);
 	else
-		retry_soon(session);
+		carrier_again(session, RETRY_MS);
 }
 
 /*
@@ -306,6 +357,7 @@ carrier_writable(Session *session)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
+	uint32_t count;
 
 	getsockopt(session->server.fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error == 0)
@@ -313,9 +365,10 @@ carrier_writable(Session *session)
 		connected(session);
 		return;
 	}
-	leg_close(session, &session->server);
+	leg_close(&session->relay->budget, &session->server);
 	session->upstream++;
-	if (session->upstream < session->relay->config.upstream_count)
+	upstreams(session, &count);
+	if (session->upstream < count)
 		try_upstream(session);
 	else
 		unreachable(session, error);

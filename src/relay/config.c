@@ -159,7 +159,7 @@ receive(int socket, RelayConfig *config, int *fds, uint32_t *fd_count)
 	union
 	{
 		struct cmsghdr header;
-		char space[CMSG_SPACE(RELAY_MAX_LISTENERS * sizeof(int))];
+		char space[CMSG_SPACE(RELAY_MAX_FDS * sizeof(int))];
 	} control;
 	struct iovec part = {config, sizeof(*config)};
 	struct msghdr message = {.msg_iov = &part,
@@ -188,7 +188,7 @@ void
 config_receive(Relay *relay)
 {
 	static RelayConfig config;
-	int fds[RELAY_MAX_LISTENERS];
+	int fds[RELAY_MAX_FDS];
 	uint32_t count;
 	ssize_t n = receive(relay->supervisor_fd, &config, fds, &count);
 
@@ -208,6 +208,7 @@ config_receive(Relay *relay)
 	}
 	relay->config = config;
 	apply(relay);
+	secure_configure(relay, config.has_bundle && count > 0 ? fds[--count] : -1);
 	relay->is_configured = true;
 	if (!relay->is_stopping)
 		listen_take(relay, fds, count);

@@ -1,6 +1,7 @@
 /*
  * note.c
- *	  What a relay tells its supervisor: log lines, and wake-ups for the writer.
+ *	  What a relay tells its supervisor: log lines, wake-ups for the writer, that the
+ *	  certificate should be read again.
  *
  * The socket is non-blocking: a line that does not fit is dropped and counted,
  * the relay never waits for the log.
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #include "relay/process.h"
+
+#define RELOAD_EVERY_US 1000000
 
 /*
  * Sends a note as far as its text goes.
@@ -66,5 +69,20 @@ relay_wake_writer(Relay *relay)
 
 	relay->wake_due = false;
 	relay->last_wake = clock_monotonic();
+	send_note(relay, &note);
+}
+
+/*
+ * Asks the supervisor to read the certificate again, not too often.
+ */
+void
+relay_ask_reload(Relay *relay)
+{
+	RelayNote note = {.kind = RELAY_NOTE_RELOAD};
+	int64_t now = clock_monotonic();
+
+	if (relay->reload_asked_at != 0 && now - relay->reload_asked_at < RELOAD_EVERY_US)
+		return;
+	relay->reload_asked_at = now;
 	send_note(relay, &note);
 }

@@ -10,21 +10,22 @@
  * bytes a direction.  Whether a leg is read or waits to be written is never
  * switched by hand: session_update() derives it from the session's state.
  *
- *		STARTUP --------> CONNECTING ----------> AUTHENTICATING ----> OPEN
- *		untyped packets	  id, slot, carrier		 only 'p' passes	  both ways
- *			|
- *			`-> CANCELLING: a CancelRequest, passed on on its own carrier
+ *		STARTUP --------> CONNECTING --> SECURING --> AUTHENTICATING ----> OPEN
+ *		untyped packets	  id, carrier	 only if	  only 'p' passes	  both ways
+ *		TLS with the client	  |			 that has TLS
+ *							  `-> CANCELLING: a CancelRequest, on its own carrier
  *		any state -> FLUSHING: pending bytes to the client, then the end
  */
 #ifndef RELAY_PROCESS_H
 #define RELAY_PROCESS_H
 
-#include <event2/event.h>
 #include <sys/socket.h>
 
 #include "journal/journal.h"
 #include "journal/tuple.h"
+#include "relay/leg.h"
 #include "relay/relay.h"
+#include "relay/tls.h"
 #include "relay/tracker.h"
 
 #define RELAY_IO_SIZE (64 * 1024) /* bytes of one read */
@@ -37,23 +38,11 @@
 
 struct Relay;
 
-typedef struct Leg
-{
-	int fd; /* -1: none */
-	struct event *read_event;
-	struct event *write_event;
-	bool is_reading; /* what the events are set to */
-	bool is_writing;
-	bool at_end;     /* it sends no more */
-	bool passed_end; /* it was told that the other leg sends no more */
-	Buffer pending;  /* to be sent to it */
-	size_t sent;     /* bytes of pending that are gone already */
-} Leg;
-
 typedef enum SessionState
 {
 	SESSION_STARTUP,
 	SESSION_CONNECTING,
+	SESSION_SECURING,
 	SESSION_CANCELLING,
 	SESSION_AUTHENTICATING,
 	SESSION_OPEN,
@@ -71,6 +60,15 @@ typedef struct Session
 	Leg server;
 	struct event *deadline; /* authentication, cancel */
 	struct event *retry;    /* session id, or carrier, tried again */
+
+	const char *tls_version; /* of the client's leg; NULL: none */
+	const char *tls_cipher;
+	bool has_looked;       /* whether it begins with TLS */
+	bool is_direct;        /* it began TLS without SSLRequest */
+	bool waits_for_tls;    /* its SSLRequest, for the certificate that is being loaded */
+	bool is_answered;      /* our own SSLRequest, by the server */
+	bool is_cut;           /* the server's leg ended as if the line were cut */
+	int64_t strange_since; /* the server shows a certificate that we do not know; 0: no */
 
 	Tracker tracker;
 	bool is_tracked;  /* bytes are decoded */
@@ -119,6 +117,11 @@ typedef struct Relay
 	struct event *listener_events[RELAY_MAX_LISTENERS];
 	uint32_t listener_count;
 
+	TlsContext *tls;         /* NULL: clients get no TLS */
+	TlsContext *tls_before;  /* what sessions that began before a reload show */
+	uint64_t tls_generation; /* of the bundle that tls was made of */
+	int64_t reload_asked_at;
+
 	Budget budget;
 	TextPool *texts;
 	ExchangePool exchanges;
@@ -166,6 +169,7 @@ extern void relay_log(Relay *relay, RelaySeverity severity, const char *format, 
 extern void relay_error(Relay *relay, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 extern void relay_wake_writer(Relay *relay);
+extern void relay_ask_reload(Relay *relay);
 
 /* config.c */
 extern void config_receive(Relay *relay);
@@ -190,18 +194,27 @@ extern int64_t session_now(const Session *session);
 
 /* startup.c */
 extern void startup_readable(Session *session);
+extern void startup_go_on(Session *session);
 extern WireSpan startup_parameter(WireSpan pairs, const char *wanted);
 
 /* carrier.c */
 extern void carrier_open(Session *session);
 extern void carrier_writable(Session *session);
 extern void carrier_release(Session *session);
+extern void carrier_ready(Session *session);
+extern void carrier_again(Session *session, int wait_ms);
+
+/* secure.c */
+extern uint8_t secure_answer(const Session *session);
+extern bool secure_client(Session *session);
+extern bool secure_look(Session *session);
+extern bool secure_note(Session *session);
+extern void secure_begin(Session *session);
+extern void secure_go_on(Session *session);
+extern void secure_configure(Relay *relay, int bundle);
 
 /* pump.c */
-extern bool leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len);
-extern void leg_attach(Session *session, Leg *leg, int fd, event_callback_fn on_read,
-                       event_callback_fn on_write);
-extern void leg_close(Session *session, Leg *leg);
+extern bool pump_send(Session *session, Leg *leg, const uint8_t *data, size_t len);
 extern void pump_client_readable(evutil_socket_t fd, short what, void *arg);
 extern void pump_server_readable(evutil_socket_t fd, short what, void *arg);
 extern void pump_client_writable(evutil_socket_t fd, short what, void *arg);

@@ -22,89 +22,14 @@ other_leg(Session *session, Leg *leg)
 }
 
 /*
- * Gives a leg its socket and the events on it, none of them active yet.
- */
-void
-leg_attach(Session *session, Leg *leg, int fd, event_callback_fn on_read,
-           event_callback_fn on_write)
-{
-	struct event_base *base = session->relay->base;
-
-	leg->fd = fd;
-	leg->at_end = leg->passed_end = false;
-	leg->is_reading = leg->is_writing = false;
-	leg->read_event = event_new(base, fd, EV_READ | EV_PERSIST, on_read, session);
-	leg->write_event = event_new(base, fd, EV_WRITE | EV_PERSIST, on_write, session);
-}
-
-/*
- * Closes a leg and frees what it holds.
- */
-void
-leg_close(Session *session, Leg *leg)
-{
-	if (leg->read_event)
-		event_free(leg->read_event);
-	if (leg->write_event)
-		event_free(leg->write_event);
-	if (leg->fd >= 0)
-		close(leg->fd);
-	buffer_free(&session->relay->budget, &leg->pending);
-	memset(leg, 0, sizeof(*leg));
-	leg->fd = -1;
-}
-
-/*
  * Sends bytes to a leg, behind what is pending.  False: it is gone.
  */
 bool
-leg_send(Session *session, Leg *leg, const uint8_t *data, size_t len)
+pump_send(Session *session, Leg *leg, const uint8_t *data, size_t len)
 {
-	size_t done = 0;
-
-	if (leg->fd < 0)
-		return false;
-	if (leg->pending.len == 0)
-	{
-		while (done < len)
-		{
-			ssize_t n = send(leg->fd, data + done, len - done, MSG_NOSIGNAL);
-
-			if (n >= 0)
-				done += (size_t) n;
-			else if (errno == EAGAIN || errno == EWOULDBLOCK)
-				break;
-			else if (errno != EINTR)
-				return false;
-		}
-	}
-	if (leg == &session->client)
+	if (leg->fd >= 0 && leg == &session->client)
 		board_add(&session->relay->stats->bytes_to_client, len);
-	return done == len ||
-	       buffer_keep(&session->relay->budget, &leg->pending, data + done, len - done);
-}
-
-/*
- * Sends what is pending.  False: the leg is gone.
- */
-static bool
-flush_pending(Session *session, Leg *leg)
-{
-	while (leg->sent < leg->pending.len)
-	{
-		ssize_t n = send(leg->fd, leg->pending.data + leg->sent, leg->pending.len - leg->sent,
-		                 MSG_NOSIGNAL);
-
-		if (n >= 0)
-			leg->sent += (size_t) n;
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return true;
-		else if (errno != EINTR)
-			return false;
-	}
-	leg->sent = 0;
-	buffer_free(&session->relay->budget, &leg->pending);
-	return true;
+	return leg_send(&session->relay->budget, leg, data, len);
 }
 
 /*
@@ -117,7 +42,7 @@ pass_end(Session *session, Leg *from, Leg *to)
 	    session->input.len > 0)
 		return;
 	to->passed_end = true;
-	shutdown(to->fd, SHUT_WR);
+	leg_end(to, !from->is_cut);
 }
 
 /*
@@ -141,7 +66,8 @@ pump_server_gone(Session *session)
 		else
 			session->end_reason = "server_closed";
 	}
-	leg_close(session, &session->server);
+	session->is_cut = session->server.is_cut;
+	leg_close(&session->relay->budget, &session->server);
 	carrier_release(session);
 	session_flush(session);
 }
@@ -209,6 +135,7 @@ leg_ended(Session *session, Leg *from)
 static void
 leg_broken(Session *session, Leg *from)
 {
+	from->is_cut = true;
 	if (from == &session->server)
 		pump_server_gone(session);
 	else
@@ -241,7 +168,7 @@ pass_answers(Session *session)
 		if (input->len < size)
 			return true;
 		tracker_frontend(&session->tracker, input->data, size, session_now(session));
-		if (!leg_send(session, &session->server, input->data, size))
+		if (!pump_send(session, &session->server, input->data, size))
 		{
 			pump_server_gone(session);
 			return false;
@@ -266,7 +193,7 @@ pump_release_held(Session *session)
 	if (held.len > 0)
 	{
 		observe(session, &session->client, held.data, held.len);
-		if (!leg_send(session, &session->server, held.data, held.len))
+		if (!pump_send(session, &session->server, held.data, held.len))
 			session->server.at_end = true;
 	}
 	buffer_free(&session->relay->budget, &held);
@@ -299,7 +226,7 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 		               "the server's answer to the startup packet makes no sense");
 		return false;
 	}
-	if (!leg_send(session, to, data, len))
+	if (!pump_send(session, to, data, len))
 	{
 		if (to == &session->client)
 			client_gone(session);
@@ -323,7 +250,7 @@ pump(Session *session, Leg *from)
 
 	for (int i = 0; i < RELAY_READS_A_TURN && from->is_reading; i++)
 	{
-		ssize_t n = recv(from->fd, relay->io, sizeof(relay->io), 0);
+		ssize_t n = leg_recv(from, relay->io, sizeof(relay->io));
 
 		if (n == 0)
 		{
@@ -332,19 +259,78 @@ pump(Session *session, Leg *from)
 		}
 		if (n < 0)
 		{
-			if (errno == EAGAIN || errno == EWOULDBLOCK)
-				return;
-			if (errno == EINTR)
-				continue;
-			leg_broken(session, from);
+			if (errno != EAGAIN && errno != EWOULDBLOCK)
+				leg_broken(session, from);
+			else if (from->read_wants_write)
+				session_update(session);
 			return;
 		}
 		if (!pass(session, from, to, relay->io, (size_t) n))
 			return;
 		session_update(session);
-		if ((size_t) n < sizeof(relay->io))
+		if (!from->has_more)
 			return;
 	}
+	leg_read_on(from);
+}
+
+/*
+ * Handles what came on the client's leg, or may have.
+ */
+static void
+read_client(Session *session)
+{
+	if (session->state == SESSION_STARTUP)
+		startup_readable(session);
+	else
+		pump(session, &session->client);
+}
+
+/*
+ * Handles what came on the carrier, or may have.
+ */
+static void
+read_server(Session *session)
+{
+	if (session->state == SESSION_SECURING)
+		secure_go_on(session);
+	else
+		pump(session, &session->server);
+}
+
+/*
+ * Sends what is pending for the client.
+ */
+static void
+write_client(Session *session)
+{
+	if (!leg_flush(&session->relay->budget, &session->client))
+	{
+		client_gone(session);
+		return;
+	}
+	if (session->state == SESSION_FLUSHING)
+	{
+		session_flush(session);
+		return;
+	}
+	pass_end(session, &session->server, &session->client);
+	session_update(session);
+}
+
+/*
+ * Sends what is pending for the server.
+ */
+static void
+write_server(Session *session)
+{
+	if (!leg_flush(&session->relay->budget, &session->server))
+	{
+		pump_server_gone(session);
+		return;
+	}
+	pass_end(session, &session->client, &session->server);
+	session_update(session);
 }
 
 /*
@@ -357,10 +343,9 @@ pump_client_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void) fd;
 	(void) what;
-	if (session->state == SESSION_STARTUP)
-		startup_readable(session);
-	else
-		pump(session, &session->client);
+	if (session->client.write_wants_read)
+		write_client(session);
+	read_client(session);
 }
 
 /*
@@ -373,7 +358,9 @@ pump_server_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void) fd;
 	(void) what;
-	pump(session, &session->server);
+	if (session->server.write_wants_read)
+		write_server(session);
+	read_server(session);
 }
 
 /*
@@ -386,18 +373,10 @@ pump_client_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void) fd;
 	(void) what;
-	if (!flush_pending(session, &session->client))
-	{
-		client_gone(session);
-		return;
-	}
-	if (session->state == SESSION_FLUSHING)
-	{
-		session_flush(session);
-		return;
-	}
-	pass_end(session, &session->server, &session->client);
-	session_update(session);
+	if (session->client.read_wants_write)
+		read_client(session);
+	if (session->client.pending.len > 0 || session->state == SESSION_FLUSHING)
+		write_client(session);
 }
 
 /*
@@ -415,11 +394,8 @@ pump_server_writable(evutil_socket_t fd, short what, void *arg)
 		carrier_writable(session);
 		return;
 	}
-	if (!flush_pending(session, &session->server))
-	{
-		pump_server_gone(session);
-		return;
-	}
-	pass_end(session, &session->client, &session->server);
-	session_update(session);
+	if (session->server.read_wants_write)
+		read_server(session);
+	if (session->server.pending.len > 0)
+		write_server(session);
 }

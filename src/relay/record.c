@@ -264,8 +264,8 @@ record_session(Session *session)
 	add_names(tuple, session, pairs);
 	add_backend(tuple, session);
 	add_version(tuple, session, is_cancel);
-	tuple_null(tuple); /* no TLS on the client's leg */
-	tuple_null(tuple);
+	add_string(tuple, session->tls_version);
+	add_string(tuple, session->tls_cipher);
 	add_pairs(tuple, session, pairs);
 	add_pairs(tuple, session,
 	          (WireSpan){tracker->server_parameters.data, tracker->server_parameters.len});

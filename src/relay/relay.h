@@ -6,9 +6,11 @@
  * The socket pair is SOCK_SEQPACKET: one message a packet, non-blocking on both
  * sides.  Its end-of-file tells either side that the other is gone.
  *
- *		supervisor -> relay		RelayConfig with the listening sockets attached
- *								(SCM_RIGHTS), once at start and after each change
- *		relay -> supervisor		RelayNote: a log line, or a wake-up for the writer
+ *		supervisor -> relay		RelayConfig with the listening sockets and the
+ *								certificate's bundle attached (SCM_RIGHTS), once at
+ *								start and after each change
+ *		relay -> supervisor		RelayNote: a log line, a wake-up for the writer, a
+ *								request to read the certificate again
  *
  * Signals to a relay: TERM: stop accepting, let what the server still says
  * pass for at most RELAY_DRAIN_MS, record open exchanges as incomplete, write
@@ -25,6 +27,7 @@
 #include "relay/board.h"
 
 #define RELAY_MAX_LISTENERS 32
+#define RELAY_MAX_FDS (RELAY_MAX_LISTENERS + 1) /* attached to a RelayConfig */
 #define RELAY_MAX_UPSTREAMS 8
 #define RELAY_FILTER_SIZE 2048 /* bytes of a filter list, with its zero byte */
 #define RELAY_PATH_SIZE 1024
@@ -62,6 +65,14 @@ typedef struct RelayAddress
 	socklen_t len;
 } RelayAddress;
 
+/* Whether clients may have TLS. */
+typedef enum RelayTls
+{
+	RELAY_TLS_OFF,
+	RELAY_TLS_LOADING, /* the certificate is being read for the first time */
+	RELAY_TLS_ON
+} RelayTls;
+
 /* Everything a relay needs to know; plain data, sent whole. */
 typedef struct RelayConfig
 {
@@ -69,6 +80,12 @@ typedef struct RelayConfig
 	uint32_t listener_count; /* descriptors attached; the previous ones are closed */
 	uint32_t upstream_count;
 	RelayAddress upstreams[RELAY_MAX_UPSTREAMS];
+	uint32_t tls_upstream_count; /* for clients with TLS: by TCP */
+	RelayAddress tls_upstreams[RELAY_MAX_UPSTREAMS];
+
+	uint32_t tls_state;      /* RelayTls */
+	uint32_t has_bundle;     /* 1: the last descriptor attached is see tls_bundle.h */
+	uint64_t tls_generation; /* of the bundle: counted up when it is read again */
 
 	uint32_t max_sessions;              /* over all relays */
 	uint32_t max_unauthenticated;       /* over all relays */
@@ -94,8 +111,9 @@ typedef struct RelayConfig
 
 typedef enum RelayNoteKind
 {
-	RELAY_NOTE_LOG, /* severity and text */
-	RELAY_NOTE_WAKE /* the journal has news for the writer */
+	RELAY_NOTE_LOG,   /* severity and text */
+	RELAY_NOTE_WAKE,  /* the journal has news for the writer */
+	RELAY_NOTE_RELOAD /* the server shows another certificate than we do */
 } RelayNoteKind;
 
 typedef enum RelaySeverity

@@ -103,7 +103,8 @@ session_open(Relay *relay, int fd, const struct sockaddr_storage *addr)
 	session->accepted_at = clock_monotonic();
 	session->accepted_wall = clock_wall();
 	tune_socket(fd, addr->ss_family);
-	leg_attach(session, &session->client, fd, pump_client_readable, pump_client_writable);
+	leg_attach(relay->base, &session->client, fd, pump_client_readable, pump_client_writable,
+	           session);
 	session->deadline = evtimer_new(relay->base, on_deadline, session);
 	evtimer_add(session->deadline, &timeout);
 
@@ -132,32 +133,6 @@ stop_waiting(Session *session)
 }
 
 /*
- * Sets a leg's events to what they should be.
- */
-static void
-set_events(Leg *leg, bool reading, bool writing)
-{
-	if (leg->fd < 0)
-		return;
-	if (reading != leg->is_reading)
-	{
-		if (reading)
-			event_add(leg->read_event, NULL);
-		else
-			event_del(leg->read_event);
-		leg->is_reading = reading;
-	}
-	if (writing != leg->is_writing)
-	{
-		if (writing)
-			event_add(leg->write_event, NULL);
-		else
-			event_del(leg->write_event);
-		leg->is_writing = writing;
-	}
-}
-
-/*
  * Tells whether the client should be read.
  */
 static bool
@@ -170,7 +145,7 @@ wants_client(const Session *session)
 	switch (session->state)
 	{
 		case SESSION_STARTUP:
-			return true;
+			return !session->waits_for_tls;
 		case SESSION_AUTHENTICATING:
 			return input->len == 0 || (input->data[0] == 'p' && input->len <= AUTH_MESSAGE_MAX);
 		case SESSION_OPEN:
@@ -187,15 +162,15 @@ void
 session_update(Session *session)
 {
 	bool held = session->relay->is_held;
-	bool passing = session->state == SESSION_AUTHENTICATING || session->state == SESSION_OPEN ||
-	               session->state == SESSION_CANCELLING;
+	bool passing = session->state == SESSION_SECURING || session->state == SESSION_AUTHENTICATING ||
+	               session->state == SESSION_OPEN || session->state == SESSION_CANCELLING;
 
 	if (session->state == SESSION_CLOSED)
 		return;
-	set_events(&session->client, !held && wants_client(session), session->client.pending.len > 0);
-	set_events(&session->server,
-	           !held && passing && !session->server.at_end && session->client.pending.len == 0,
-	           session->server.pending.len > 0 || session->state == SESSION_CONNECTING);
+	leg_wait(&session->client, !held && wants_client(session), session->client.pending.len > 0);
+	leg_wait(&session->server,
+	         !held && passing && !session->server.at_end && session->client.pending.len == 0,
+	         session->server.pending.len > 0 || session->state == SESSION_CONNECTING);
 }
 
 /*
@@ -256,9 +231,9 @@ session_refuse(Session *session, const char *reason, const char *sqlstate, const
 		session->end_reason = reason;
 	if (session->is_tracked)
 		tracker_backend(&session->tracker, packet, len, session_now(session));
-	leg_close(session, &session->server);
+	leg_close(&session->relay->budget, &session->server);
 	carrier_release(session);
-	if (leg_send(session, &session->client, packet, len))
+	if (pump_send(session, &session->client, packet, len))
 		session_flush(session);
 	else
 		session_close(session, NULL);
@@ -276,11 +251,11 @@ close_gently(Session *session)
 
 	if (session->client.fd < 0)
 		return;
-	shutdown(session->client.fd, SHUT_WR);
+	leg_end(&session->client, !session->is_cut);
 	for (int i = 0; i < RELAY_READS_A_TURN; i++)
 		if (recv(session->client.fd, io, RELAY_IO_SIZE, MSG_DONTWAIT) <= 0)
 			break;
-	leg_close(session, &session->client);
+	leg_close(&session->relay->budget, &session->client);
 }
 
 /*
@@ -316,7 +291,7 @@ session_close(Session *session, const char *reason)
 	record_end(session);
 	session->state = SESSION_CLOSED;
 	close_gently(session);
-	leg_close(session, &session->server);
+	leg_close(&session->relay->budget, &session->server);
 	carrier_release(session);
 	stop_waiting(session);
 	if (session->is_counted)

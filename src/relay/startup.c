@@ -2,8 +2,8 @@
  * startup.c
  *	  The untyped packets at the begin of a connection.
  *
- * SSLRequest and GSSENCRequest are answered 'N'; a CancelRequest goes on to a
- * carrier of its own; a StartupMessage is kept whole, checked, and decides
+ * SSLRequest is answered as the server would, GSSENCRequest with 'N'; a
+ * CancelRequest goes on to a carrier of its own; a StartupMessage is kept whole, checked, and decides
  * whether the session is let in and recorded before the server hears of it.
  *
  * Protocol documentation: "Message Flow", sections "Start-up", "Canceling
@@ -44,28 +44,46 @@ consume(Session *session, size_t len)
 }
 
 /*
- * Answers a request for encryption, each kind once.  False: the session is over.
+ * Answers a request for encryption, each kind once.  What came behind it in clear
+ * may be anybody's, so it ends the session.  False: the session is over.
  */
 static bool
-answer_encryption(Session *session, bool *seen, const char *name)
+answer_encryption(Session *session, bool *seen, const char *name, uint8_t answer)
 {
-	static const uint8_t no[1] = {'N'};
 	int64_t now = session_now(session);
 
-	if (*seen)
+	if (*seen || session->input.len > 8)
 	{
-		session_refuse(session, "protocol_violation", "08P01", "%s was sent twice", name);
+		session_refuse(session, "protocol_violation", "08P01",
+		               *seen ? "%s was sent twice" : "received unencrypted data after %s", name);
 		return false;
 	}
 	*seen = true;
 	tracker_add_startup(&session->tracker, WIRE_FRONTEND, session->input.data, 8, now, HAS_STARTUP);
-	tracker_add_startup(&session->tracker, WIRE_BACKEND, no, 1, now, HAS_STARTUP);
+	tracker_add_startup(&session->tracker, WIRE_BACKEND, &answer, 1, now, HAS_STARTUP);
 	session->answers++;
 	consume(session, 8);
-	if (leg_send(session, &session->client, no, 1))
+	if (pump_send(session, &session->client, &answer, 1))
 		return true;
 	session_close(session, "client_reset");
 	return false;
+}
+
+/*
+ * Takes an SSLRequest.  False: it has to wait, or the session is over.
+ */
+static bool
+take_ssl_request(Session *session)
+{
+	uint8_t answer = secure_answer(session);
+
+	session->waits_for_tls = answer == 0;
+	if (answer == 0 || !answer_encryption(session, &session->saw_ssl, "SSLRequest", answer))
+		return false;
+	if (answer != 'S')
+		return true;
+	session->saw_gss = true;
+	return secure_client(session);
 }
 
 /*
@@ -109,8 +127,8 @@ check_packet(Session *session, WireSpan pairs, uint32_t version)
 	{
 		session_refuse(session, "protocol_violation", "08P01",
 		               "startup packet of %zu bytes is too long for pgwire_trace, which takes "
-		               "%zu; connect to the server's own port",
-		               session->packet.len, limit);
+		               "%zu of the server's %d; connect to the server's own port",
+		               session->packet.len, limit, STARTUP_PACKET_MAX);
 		return false;
 	}
 	while (wire_pair_next(pairs, &at, &name, &value))
@@ -246,9 +264,9 @@ take_packet(Session *session, uint32_t length, uint32_t code)
 	Buffer *input = &session->input;
 
 	if (code == SSL_REQUEST_CODE && length == 8)
-		return answer_encryption(session, &session->saw_ssl, "SSLRequest");
+		return take_ssl_request(session);
 	if (code == GSSENC_REQUEST_CODE && length == 8)
-		return answer_encryption(session, &session->saw_gss, "GSSENCRequest");
+		return answer_encryption(session, &session->saw_gss, "GSSENCRequest", 'N');
 	session->packet_at = session->tracker.first ? session->tracker.first->request.bytes : 0;
 	tracker_add_startup(&session->tracker, WIRE_FRONTEND, input->data, length, session_now(session),
 	                    code == CANCEL_REQUEST_CODE ? HAS_CANCEL : HAS_STARTUP);
@@ -267,34 +285,18 @@ take_packet(Session *session, uint32_t length, uint32_t code)
 }
 
 /*
- * Event: the client sent something before its startup packet was whole.
+ * Takes the packets that are whole.
  */
 void
-startup_readable(Session *session)
+startup_go_on(Session *session)
 {
-	Relay *relay = session->relay;
-	ssize_t n = recv(session->client.fd, relay->io, STARTUP_PACKET_MAX, 0);
-
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-		return;
-	if (n <= 0)
-	{
-		session_close(session, n == 0 ? "client_closed" : "client_reset");
-		return;
-	}
-	board_add(&relay->stats->bytes_from_client, (uint64_t) n);
-	if (!buffer_append(&relay->budget, &session->input, relay->io, (size_t) n))
-	{
-		session_close(session, "protocol_violation");
-		return;
-	}
 	while (session->state == SESSION_STARTUP && session->input.len >= 4)
 	{
 		uint32_t length = get_u32(session->input.data);
 
 		if (length < 8 || length > STARTUP_PACKET_MAX)
 		{
-			board_add(&relay->stats->sessions_refused, 1);
+			board_add(&session->relay->stats->sessions_refused, 1);
 			session_refuse(session, "protocol_violation", "08P01",
 			               "invalid length of startup packet: %u (8 to %d expected)", length,
 			               STARTUP_PACKET_MAX);
@@ -305,4 +307,45 @@ startup_readable(Session *session)
 			break;
 	}
 	session_update(session);
+	leg_read_on(&session->client);
+}
+
+/*
+ * Ends a session whose client went away, or could not be understood.
+ */
+static void
+client_left(Session *session, ssize_t n)
+{
+	if (n < 0 && errno == EPROTO)
+		relay_log(session->relay, RELAY_LOG, "could not accept TLS connection: %s", tls_error());
+	session_close(session, n == 0 ? "client_closed" : "client_reset");
+}
+
+/*
+ * Event: the client sent something before its startup packet was whole.
+ */
+void
+startup_readable(Session *session)
+{
+	Relay *relay = session->relay;
+	ssize_t n;
+
+	if (!session->client.is_reading || !secure_look(session))
+		return;
+	n = leg_recv(&session->client, relay->io, STARTUP_PACKET_MAX);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	{
+		session_update(session);
+		return;
+	}
+	if (n <= 0)
+	{
+		client_left(session, n);
+		return;
+	}
+	board_add(&relay->stats->bytes_from_client, (uint64_t) n);
+	if (!buffer_append(&relay->budget, &session->input, relay->io, (size_t) n))
+		session_close(session, "protocol_violation");
+	else if (secure_note(session))
+		startup_go_on(session);
 }

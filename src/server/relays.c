@@ -31,15 +31,17 @@ typedef struct RelayChild
 } RelayChild;
 
 static RelayChild children[BOARD_MAX_RELAYS];
+static bool wants_reload; /* a relay has met another certificate than its own */
 
 /*
- * Sends a relay its settings, with the listening sockets attached.
+ * Sends a relay its settings, with the listening sockets attached, and behind them
+ * the certificate's bundle.
  */
 static void
 configure(RelayChild *child)
 {
 	static RelayConfig config;
-	int fds[RELAY_MAX_LISTENERS];
+	int fds[RELAY_MAX_FDS];
 	union
 	{
 		struct cmsghdr header;
@@ -53,6 +55,9 @@ configure(RelayChild *child)
 	settings_fill(&config);
 	config.listener_count = (uint32) count;
 	upstream_fill(&config);
+	tls_fill(&config);
+	if (config.has_bundle)
+		fds[count++] = tls_bundle();
 	if (count > 0)
 	{
 		memset(&control, 0, sizeof(control));
@@ -302,9 +307,23 @@ relays_drain(int relay_no)
 		note.text[n - offsetof(RelayNote, text) - 1] = '\0';
 		if (note.kind == RELAY_NOTE_WAKE)
 			pgwt_wake_writer();
+		else if (note.kind == RELAY_NOTE_RELOAD)
+			wants_reload = true;
 		else
 			log_note(relay_no, &note);
 	}
+}
+
+/*
+ * Tells whether a relay has asked for the certificate to be read again.
+ */
+bool
+relays_want_reload(void)
+{
+	bool wanted = wants_reload;
+
+	wants_reload = false;
+	return wanted;
 }
 
 /*

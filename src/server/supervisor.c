@@ -31,6 +31,10 @@
 #define SLOTS_US INT64CONST(10000000)
 #define LOGGED_ERRORS 16
 
+/* whose socket woke the loop, beside relays, which are 1 and up */
+#define RESOLVER ((intptr_t) -1)
+#define CERTIFICATE ((intptr_t) -2)
+
 static uint32 logged_errors[LOGGED_ERRORS]; /* hashes; 0: none */
 static int logged_count;
 
@@ -104,7 +108,8 @@ supervisor_error(const char *message)
 }
 
 /*
- * Buries children that have ended.  Those of resolve.c have said all by then.
+ * Buries children that have ended.  Those of resolve.c and tls.c have
+ * said all by then.
  */
 static void
 reap_children(void)
@@ -138,7 +143,7 @@ sweep_slots(void)
 static WaitEventSet *
 make_wait_set(void)
 {
-	WaitEventSet *set = COMPAT_CREATE_WAIT_EVENT_SET(BOARD_MAX_RELAYS + 3);
+	WaitEventSet *set = COMPAT_CREATE_WAIT_EVENT_SET(BOARD_MAX_RELAYS + 4);
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -147,7 +152,9 @@ make_wait_set(void)
 			AddWaitEventToSet(set, WL_SOCKET_READABLE, relays_fd(i), NULL,
 			                  (void *) (intptr_t) (i + 1));
 	if (resolve_fd() >= 0)
-		AddWaitEventToSet(set, WL_SOCKET_READABLE, resolve_fd(), NULL, (void *) (intptr_t) -1);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, resolve_fd(), NULL, (void *) RESOLVER);
+	if (tls_fd() >= 0)
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, tls_fd(), NULL, (void *) CERTIFICATE);
 	return set;
 }
 
@@ -173,8 +180,13 @@ wait_for_work(int64 until)
 			ResetLatch(MyLatch);
 		else if (who > 0)
 			relays_drain((int) who - 1);
-		else if (who < 0)
+		else if (who == RESOLVER)
 			resolved = resolve_readable();
+		else if (who == CERTIFICATE)
+		{
+			tls_readable();
+			relays_configure();
+		}
 	}
 	FreeWaitEventSet(set);
 	return resolved;
@@ -224,6 +236,7 @@ begin(void)
 	writer_begin();
 	make_journal_directory();
 	listeners_update(true);
+	tls_reload();
 }
 
 /*
@@ -237,6 +250,7 @@ reload(void)
 	memset(logged_errors, 0, sizeof(logged_errors));
 	resolve_again();
 	listeners_update(true);
+	tls_reload();
 	relays_configure();
 }
 
@@ -271,7 +285,10 @@ turn(void)
 	until = earlier(until, writer_launch());
 	until = earlier(until, listeners_retry_at());
 	until = earlier(until, resolve_retry());
+	until = earlier(until, tls_check());
 	relays_check();
+	if (relays_want_reload())
+		tls_reload();
 	if (pgwt_now() - swept_at > SLOTS_US)
 	{
 		swept_at = pgwt_now();

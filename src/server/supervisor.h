@@ -1,6 +1,6 @@
 /*
  * supervisor.h
- *	  The supervisor's parts: spawning, listening, relays, the writer.
+ *	  The supervisor's parts: spawning, listening, TLS, relays, the writer.
  */
 #ifndef SUPERVISOR_H
 #define SUPERVISOR_H
@@ -32,6 +32,18 @@ extern int resolve_fd(void);
 extern bool resolve_readable(void);
 extern int64 resolve_retry(void);
 
+/* ---- tls.c ---- */
+
+/* Has the server's certificate read again, by a child. */
+extern void tls_reload(void);
+extern int tls_fd(void);
+extern void tls_readable(void);
+extern int64 tls_check(void);
+
+/* What relays are told of it: a descriptor, and the rest. */
+extern int tls_bundle(void);
+extern void tls_fill(RelayConfig *config);
+
 /* ---- listeners.c ---- */
 
 /* Reads a numeric address. False: it is none. */
@@ -55,6 +67,7 @@ extern void upstream_fill(RelayConfig *config);
 /* Starts relays that are due. Returns when it should be called again; 0: no need. */
 extern int64 relays_start(void);
 extern void relays_configure(void);
+extern bool relays_want_reload(void);
 extern void relays_forget(void);
 extern void relays_check(void);
 extern bool relays_reap(pid_t pid, int status);

@@ -17,9 +17,11 @@
 static void
 add_address(RelayConfig *config, const char *host)
 {
-	if (config->upstream_count < RELAY_MAX_UPSTREAMS &&
-	    address_parse(host, PostPortNumber, &config->upstreams[config->upstream_count]))
-		config->upstream_count++;
+	uint32 *count = &config->tls_upstream_count;
+
+	if (*count < RELAY_MAX_UPSTREAMS &&
+	    address_parse(host, PostPortNumber, &config->tls_upstreams[*count]))
+		(*count)++;
 }
 
 /*
@@ -47,8 +49,12 @@ fill_tcp(RelayConfig *config)
 
 	if (!SplitGUCList(pstrdup(ListenAddresses), ',', &items) || items == NIL)
 	{
-		supervisor_error("the server listens on no TCP address: set \"listen_addresses\", or "
-		                 "\"pgwire_trace.upstream\" to \"unix\"");
+		if (pgwt_upstream == UPSTREAM_TCP)
+			supervisor_error("the server listens on no TCP address: set \"listen_addresses\", or "
+			                 "\"pgwire_trace.upstream\" to \"unix\"");
+		else if (EnableSSL && pgwt_port != 0)
+			supervisor_error("clients get no TLS: the server listens on no TCP address, and takes "
+			                 "none on a Unix socket");
 		return;
 	}
 	foreach (cell, items)
@@ -100,15 +106,21 @@ fill_unix(RelayConfig *config)
 }
 
 /*
- * Fills in the addresses of the server.
+ * Fills in the addresses of the server: those by TCP in any case, as it takes TLS
+ * nowhere else.
  */
 void
 upstream_fill(RelayConfig *config)
 {
-	config->upstream_count = 0;
+	config->upstream_count = config->tls_upstream_count = 0;
 	memset(config->upstreams, 0, sizeof(config->upstreams));
+	memset(config->tls_upstreams, 0, sizeof(config->tls_upstreams));
+	fill_tcp(config);
 	if (pgwt_upstream == UPSTREAM_UNIX)
+	{
 		fill_unix(config);
-	else
-		fill_tcp(config);
+		return;
+	}
+	config->upstream_count = config->tls_upstream_count;
+	memcpy(config->upstreams, config->tls_upstreams, sizeof(config->upstreams));
 }
