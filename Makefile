@@ -59,7 +59,7 @@ ISOLATION_TESTS = store_locks
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \
 	t/006_faults.pl t/007_journal_full.pl t/008_hostile.pl t/009_clients.pl t/010_ddl.pl \
-	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl \
+	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/015_replication.pl \
 	t/016_trace.pl \
 	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl \
