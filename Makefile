@@ -6,6 +6,7 @@
 #   make test            every test, on private servers
 #   make unit            the plain-C unit tests alone, under ASan and UBSan
 #   make bench           speed beside HAProxy and pgbouncer
+#   make docs/messages.md   prints the list of messages into that page
 #   make format          lays the sources out; check-format only says whether
 #   make check-includes  the include rule between the rooms of src/
 #   make check-lists     whether the lists below name every source and test
@@ -47,7 +48,7 @@ PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
 LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
 	board_slots journal_append journal_ids journal_read journal_tuple relay_filters \
-	relay_tracker wire_frame wire_normalise wire_secret wire_walk
+	relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
 
 INSTALL_PIECES = $(addprefix sql/install/, \
 	00_schema.sql 10_tables.sql 20_views.sql 30_decode.sql 40_functions.sql)
@@ -105,6 +106,11 @@ $(DATA_built): $(INSTALL_PIECES) Makefile
 
 pgwire_trace_journal: $(PROGRAM_SOURCES:.c=.o) $(JOURNAL_SOURCES:.c=.o) $(WIRE_SOURCES:.c=.o)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -lxxhash -o $@
+
+# the list in the page on messages; test/unit/wire_docs.c compares the two
+docs/messages.md: build/unit/wire_docs FORCE
+	build/unit/wire_docs print > $@.new && mv $@.new $@
+FORCE:
 
 install: install-program
 install-program: pgwire_trace_journal
@@ -194,5 +200,5 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
-	check-warnings demo test bench format check-format check-includes \
+	check-warnings FORCE demo test bench format check-format check-includes \
 	check-lists

@@ -16,7 +16,7 @@ AS 'MODULE_PATHNAME', 'pgwire_trace_decode_messages'
 LANGUAGE C STABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION pgwire_trace.decode_messages(bytea, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.decode_messages(bytea, text, text, name) IS
-'The messages in bytes that one side sent: direction F (frontend) or B (backend). phase says what the first of them are: startup, password, sasl_initial, sasl, gss, normal, copy, replication or ssl_answer; encoding is the client''s. at_byte counts from 0; length is the message''s length field, with itself and without the type byte; type and length are NULL for messages without them. body is an object of all fields: values are strings where they are text, else {"hex": ...}, NULL is null. A body that does not parse is {"malformed": reason, "at": n, "data": ...}; one that is cut off is {"truncated": true, "data": ...}; a type that is not known has the name Unknown; bytes that make no sense as protocol are a last row with the name Opaque. Raises 22023 for a direction, phase or encoding that there is not.';
+'The messages in bytes that one side sent: direction F (frontend) or B (backend). phase says what the first of them are: startup, password, sasl_initial, sasl, gss, normal, copy, replication or ssl_answer; encoding is the client''s. at_byte counts from 0; length is the message''s length field, with itself and without the type byte; type and length are NULL for messages without them. body is an object of all fields: values are strings where they are text, else {"hex": ...}, NULL is null. A body that does not parse is {"malformed": reason, "at": n, "data": ...}; one that is cut off is {"truncated": true, "data": ...}; a type that is not known has the name Unknown; bytes that make no sense as protocol are a last row with the name Opaque. In phase replication the body of CopyData is the message that it holds, under its key: xlog_data, primary_keepalive, standby_status_update, new_archive, ...; the data of xlog_data is pgoutput''s message likewise, or bytes. Raises 22023 for a direction, phase or encoding that there is not.';
 
 CREATE FUNCTION pgwire_trace.encode_message(
 	direction text,
@@ -43,7 +43,7 @@ AS 'MODULE_PATHNAME', 'pgwire_trace_message_types'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 REVOKE ALL ON FUNCTION pgwire_trace.message_types() FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.message_types() IS
-'All messages of the protocol, a row for each direction: type byte (NULL without one), the phases in which that byte is this message (any: all that have type bytes), first protocol version, what it is for, and the keys of its body.';
+'All messages of the protocol, a row for each direction: type byte (NULL without one), the phases in which that byte is this message (any: all that have type bytes), first protocol version, what it is for, and the keys of its body. The phases copy_data and xlog_data are of messages inside CopyData and XLogData, which are shown there under their names in snake case.';
 
 CREATE FUNCTION pgwire_trace.messages(
 	session_id bigint,

@@ -17,9 +17,6 @@ extern WireDirection decode_direction(const char *argument);
 extern WirePhase decode_phase(const char *argument);
 extern int decode_encoding(const char *argument);
 
-/* Returns the name of a phase in the arguments. */
-extern const char *decode_phase_name(WirePhase phase);
-
 /* ---- decode_formats.c: which values of the answers are binary ---- */
 
 typedef struct FormatTracker FormatTracker;

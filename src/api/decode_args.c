@@ -6,12 +6,6 @@
 
 #include "mb/pg_wchar.h"
 
-/* The phases' names, in the order of WirePhase; behind them the places of parts. */
-static const char *const phase_names[WIRE_PLACE_COUNT] = {
-    "startup", "password",    "sasl_initial", "sasl",      "gss",       "normal",
-    "copy",    "replication", "ssl_answer",   "copy_data", "xlog_data",
-};
-
 /*
  * Reads a direction.
  */
@@ -33,7 +27,7 @@ WirePhase
 decode_phase(const char *argument)
 {
 	for (int i = 0; i < WIRE_PHASE_COUNT; i++)
-		if (strcmp(argument, phase_names[i]) == 0)
+		if (strcmp(argument, wire_phase_names[i]) == 0)
 			return (WirePhase) i;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 	                errmsg("argument \"phase\" must be \"startup\", \"password\", "
@@ -56,13 +50,4 @@ decode_encoding(const char *argument)
 		         errmsg("argument \"encoding\" must be the name of a character set, not \"%s\"",
 		                argument)));
 	return encoding;
-}
-
-/*
- * Returns the name of a phase.
- */
-const char *
-decode_phase_name(WirePhase phase)
-{
-	return phase_names[phase];
 }

@@ -26,8 +26,7 @@ phase_names(const WireMessageType *type)
 	initStringInfo(&names);
 	for (int phase = 0; phase < WIRE_PLACE_COUNT; phase++)
 		if (type->phases & (1u << phase))
-			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
-			                 decode_phase_name((WirePhase) phase));
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", wire_phase_names[phase]);
 	return names.data;
 }
 

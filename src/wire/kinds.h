@@ -1,50 +1,60 @@
 /*
  * kinds.h
- *	  The kinds of fields that the list of messages is written in.
+ *	  The kinds of fields that the list of messages is written in: ONE list.
+ *
+ *		KIND(name, wire, json)
+ *			wire	what it is in a message
+ *			json	how it is shown
  */
 #ifndef WIRE_KINDS_H
 #define WIRE_KINDS_H
 
+/* clang-format off */
+#define WIRE_KINDS(KIND) \
+	KIND(CHAR, "a byte", "a string") \
+	KIND(INT8, "8 bits", "a number") \
+	KIND(INT16, "16 bits", "a number, signed") \
+	KIND(INT32, "32 bits", "a number, signed") \
+	KIND(UINT32, "32 bits", "a number, without a sign") \
+	KIND(VERSION, "32 bits", "a protocol version, `\"3.2\"`") \
+	KIND(STRING, "bytes up to a zero byte", "a value") \
+	KIND(QUERY, "the same; may hold passwords", "a value") \
+	KIND(SECRET_STRING, "the same; is never stored", "a value; recorded: `{\"masked\": length}`") \
+	KIND(BYTES, "the rest of the message", "a value") \
+	KIND(SECRET, "the same; is never stored", "a value; recorded: `{\"masked\": length}`") \
+	KIND(VALUE, "32-bit length and bytes; -1 for NULL", "a value or null") \
+	KIND(SECRET_VALUE, "the same; is never stored", "a value; recorded: `{\"masked\": length}`") \
+	KIND(FORMATS, "16-bit count, 16-bit format codes", "an array of numbers") \
+	KIND(OIDS, "16-bit count, OIDs", "an array of numbers") \
+	KIND(VALUES, "16-bit count, VALUEs", "an array of values and nulls") \
+	KIND(COLUMNS, "16-bit count, columns", "an array of objects: name, table_oid, column_no, type_oid, type_size, type_modifier, format") \
+	KIND(PAIRS, "two strings each, ended by a zero byte", "an array of arrays of two values") \
+	KIND(STRINGS, "strings, ended by a zero byte", "an array of values") \
+	KIND(COUNTED_STRINGS, "32-bit count, strings", "an array of values") \
+	KIND(ERROR_FIELDS, "code and string each, ended by a zero byte", "keys of the body: severity, sqlstate, message, ...; where that would lose their order or one of them an array of arrays of code and value") \
+	/* in the messages inside CopyData */ \
+	KIND(INT64, "64 bits", "a number, signed") \
+	KIND(TIME, "64 bits", "a number: microseconds since 2000-01-01 UTC") \
+	KIND(LSN, "64 bits", "a place in the WAL, `\"0/016B3748\"`") \
+	KIND(CONTENT, "the rest of the message", "a value; or, in its place, a message under its own key") \
+	KIND(PLUGIN_DATA, "the rest of the message", "a value, or an object of a single key: a message of pgoutput's") \
+	KIND(STREAM_XID, "32 bits, between StreamStart and StreamStop alone", "a number, or null where it is not there") \
+	KIND(LAST_LSN, "an LSN, if the message is not over", "like LSN, or null") \
+	KIND(LAST_TIME, "a TIME, if the message is not over", "like TIME, or null") \
+	KIND(KEY_TUPLE, "a K, 16-bit count, kind and value each; may be left out", "an array of values, or null") \
+	KIND(OLD_TUPLE, "the same with an O", "an array of values, or null") \
+	KIND(NEW_TUPLE, "the same with an N, never left out", "an array of values") \
+	KIND(ATTRIBUTES, "16-bit count, columns of a relation", "an array of objects: flags (1: part of the key), name, type_oid, type_modifier") \
+	KIND(COUNT_INT8, "32-bit count of the list behind it, 8 bits", "a number: the 8 bits") \
+	KIND(COUNTED_OIDS, "that list: OIDs", "an array of numbers")
+/* clang-format on */
+
 typedef enum WireKind
 {
 	WIRE_KIND_END, /* no more fields */
-	WIRE_KIND_CHAR,
-	WIRE_KIND_INT8,
-	WIRE_KIND_INT16,
-	WIRE_KIND_INT32,
-	WIRE_KIND_UINT32,
-	WIRE_KIND_VERSION,         /* protocol version */
-	WIRE_KIND_STRING,          /* ended by a zero byte */
-	WIRE_KIND_QUERY,           /* the same; may hold passwords */
-	WIRE_KIND_SECRET_STRING,   /* the same; is one */
-	WIRE_KIND_BYTES,           /* the rest of the message */
-	WIRE_KIND_SECRET,          /* the same; never stored */
-	WIRE_KIND_VALUE,           /* 32-bit length, -1 for NULL, and bytes */
-	WIRE_KIND_SECRET_VALUE,    /* the same; never stored */
-	WIRE_KIND_FORMATS,         /* 16-bit count, 16-bit format codes */
-	WIRE_KIND_OIDS,            /* 16-bit count, OIDs */
-	WIRE_KIND_VALUES,          /* 16-bit count, values */
-	WIRE_KIND_COLUMNS,         /* 16-bit count, column descriptions */
-	WIRE_KIND_PAIRS,           /* names and values, ended by a zero byte */
-	WIRE_KIND_STRINGS,         /* strings, ended by a zero byte */
-	WIRE_KIND_COUNTED_STRINGS, /* 32-bit count, strings */
-	WIRE_KIND_ERROR_FIELDS,    /* code and string each, ended by a zero byte */
-
-	/* in the messages inside CopyData */
-	WIRE_KIND_INT64,
-	WIRE_KIND_TIME,        /* 64 bits: microseconds since 2000-01-01 */
-	WIRE_KIND_LSN,         /* 64 bits: a place in the WAL */
-	WIRE_KIND_CONTENT,     /* the rest: a message under a key of its own, or bytes */
-	WIRE_KIND_PLUGIN_DATA, /* the rest: a message of pgoutput's, or bytes */
-	WIRE_KIND_STREAM_XID,  /* 32 bits; there between StreamStart and StreamStop alone */
-	WIRE_KIND_LAST_LSN,    /* an LSN if the message is not over */
-	WIRE_KIND_LAST_TIME,   /* a time, likewise */
-	WIRE_KIND_KEY_TUPLE,   /* if a K is next: 16-bit count, kind and value each */
-	WIRE_KIND_OLD_TUPLE,   /* the same with an O */
-	WIRE_KIND_NEW_TUPLE,   /* the same with an N, which must be there */
-	WIRE_KIND_ATTRIBUTES,  /* 16-bit count, descriptions of a relation's columns */
-	WIRE_KIND_COUNT_INT8,  /* 32-bit count of the list behind it, and 8 bits */
-	WIRE_KIND_COUNTED_OIDS /* that list: OIDs */
+#define WIRE_KIND_ID(name, wire, json) WIRE_KIND_##name,
+	WIRE_KINDS(WIRE_KIND_ID)
+#undef WIRE_KIND_ID
 } WireKind;
 
 #endif /* WIRE_KINDS_H */

@@ -50,6 +50,20 @@ const WireMessageType wire_types[WIRE_MSG_COUNT] = {
 };
 /* clang-format on */
 
+const char *const wire_phase_names[WIRE_PLACE_COUNT] = {
+    [WIRE_PHASE_STARTUP] = "startup",
+    [WIRE_PHASE_PASSWORD] = "password",
+    [WIRE_PHASE_SASL_INITIAL] = "sasl_initial",
+    [WIRE_PHASE_SASL] = "sasl",
+    [WIRE_PHASE_GSS] = "gss",
+    [WIRE_PHASE_NORMAL] = "normal",
+    [WIRE_PHASE_COPY] = "copy",
+    [WIRE_PHASE_REPLICATION] = "replication",
+    [WIRE_PHASE_SSL_ANSWER] = "ssl_answer",
+    [WIRE_PHASE_IN_COPY_DATA] = "copy_data",
+    [WIRE_PHASE_IN_XLOG_DATA] = "xlog_data",
+};
+
 /*
  * The lookup table, filled on first use: [direction][phase][type byte].  Filling
  * it twice at once would write the same values.

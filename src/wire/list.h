@@ -40,6 +40,9 @@ typedef struct WireMessageType
 /* One entry a WireMessageId. */
 extern const WireMessageType wire_types[WIRE_MSG_COUNT];
 
+/* The phases' names, by WirePhase. */
+extern const char *const wire_phase_names[WIRE_PLACE_COUNT];
+
 /* Returns the size of an integer kind, in bytes. */
 extern int wire_number_size(WireKind kind);
 
