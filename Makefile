@@ -5,6 +5,7 @@
 #   make demo            a throwaway server, traffic, and what was recorded of it
 #   make test            every test, on private servers
 #   make unit            the plain-C unit tests alone, under ASan and UBSan
+#   make fuzz SECONDS=n  every fuzz target for n seconds
 #   make bench           speed beside HAProxy and pgbouncer
 #   make docs/messages.md   prints the list of messages into that page
 #   make format          lays the sources out; check-format only says whether
@@ -49,6 +50,9 @@ LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOU
 UNIT_TESTS = \
 	board_slots journal_append journal_ids journal_read journal_tuple relay_filters \
 	relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
+
+# fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
+FUZZ_TARGETS = decode journal mask secret stream text tracker
 
 INSTALL_PIECES = $(addprefix sql/install/, \
 	00_schema.sql 10_tables.sql 20_views.sql 30_decode.sql 40_functions.sql)
@@ -144,7 +148,8 @@ $(eval $(call BUILD,clang,clang,$(CLANG_QUIET) $(STRICT)))
 
 UNIT_OBJS = $(PLAIN_SOURCES:%.c=build/unit/%.o)
 UNIT_PROGRAMS = $(UNIT_TESTS:%=build/unit/%)
-STRICT_SOURCES = $(LIBRARY_SOURCES) $(PROGRAM_SOURCES) $(UNIT_TESTS:%=test/unit/%.c)
+STRICT_SOURCES = $(LIBRARY_SOURCES) $(PROGRAM_SOURCES) $(UNIT_TESTS:%=test/unit/%.c) \
+	$(FUZZ_TARGETS:%=fuzz/%.c) fuzz/standalone.c
 
 .SECONDARY: $(UNIT_OBJS) $(UNIT_TESTS:%=build/unit/test/unit/%.o)
 
@@ -155,6 +160,28 @@ unit-programs: $(UNIT_PROGRAMS)
 
 unit: unit-programs
 	@dev/test unit
+
+# ---- fuzz targets: with libFuzzer, and (build/unit/fuzz_*) without ----
+
+FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -O1 -g \
+	-U_FORTIFY_SOURCE
+$(eval $(call BUILD,fuzz,clang,$(CLANG_QUIET) $(FUZZ_SANITIZE)))
+
+FUZZ_OBJS = $(PLAIN_SOURCES:%.c=build/fuzz/%.o)
+FUZZ_PROGRAMS = $(FUZZ_TARGETS:%=build/fuzz/%)
+
+.SECONDARY: $(FUZZ_OBJS) $(FUZZ_TARGETS:%=build/fuzz/fuzz/%.o) \
+	$(FUZZ_TARGETS:%=build/unit/fuzz/%.o) build/unit/fuzz/standalone.o
+
+$(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/fuzz/%.o $(FUZZ_OBJS)
+	clang -fsanitize=fuzzer,address,undefined $^ $(PLAIN_LIBS) -lm -o $@
+
+$(FUZZ_TARGETS:%=build/unit/fuzz_%): build/unit/fuzz_%: build/unit/fuzz/%.o \
+		build/unit/fuzz/standalone.o $(UNIT_OBJS)
+	gcc $(CFLAGS) $(SANITIZE) $^ $(PLAIN_LIBS) -lm -o $@
+
+fuzz:
+	@fuzz/run $(if $(SECONDS),$(SECONDS),60) $(FUZZ_TARGETS)
 
 build/fault/pgwire_trace.so: $(LIBRARY_SOURCES:%.c=build/fault/%.o)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)
@@ -180,7 +207,7 @@ bench:
 	@MAKE='$(MAKE)' bench/run
 
 FORMATTED = $(wildcard src/*.h src/*/*.h src/*/*.c test/unit/*.c test/unit/*.h test/clients/*.c \
-	test/clients/*.h)
+	test/clients/*.h fuzz/*.[ch] bench/*.c)
 
 format:
 	clang-format -i $(FORMATTED)
@@ -200,5 +227,5 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
-	check-warnings FORCE demo test bench format check-format check-includes \
+	check-warnings FORCE demo test bench format check-format check-includes fuzz \
 	check-lists

@@ -442,7 +442,8 @@ tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 }
 
 /*
- * Finishes the exchange that collects late CopyData, if there is one.
+ * Finishes the exchange that collects late CopyData, if there is one.  A message
+ * that is still coming in for it, at the session's end, stays in it.
  */
 void
 tracker_finish_late(Tracker *tracker)
@@ -452,6 +453,8 @@ tracker_finish_late(Tracker *tracker)
 	if (!late)
 		return;
 	tracker->late = NULL;
+	if (tracker->front.target == late)
+		tracker->front.target = NULL;
 	tracker_finish(tracker, late, true);
 }
 
