@@ -35,7 +35,8 @@ check_side(const Exchange *exchange, const ExchangeSide *side, int64_t limit, in
 
 	in_exchanges[direction] += side->bytes;
 	REQUIRE(in_exchanges[direction] <= passed[direction]);
-	REQUIRE(side->kept.len <= side->bytes && side->kept.len <= (size_t) limit);
+	REQUIRE(side->kept.len <= side->bytes);
+	REQUIRE(side->kept.len <= (size_t) limit);
 	REQUIRE(exchange->is_truncated || !exchange->recorded || side->kept.len == side->bytes);
 	for (size_t i = 0; i < exchange->passages.len / sizeof(Passage); i++)
 	{

@@ -242,16 +242,17 @@ exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *late, uint64_t 
 	Buffer *kept = &exchange->request.kept;
 	Passage *passages = (Passage *) exchange->passages.data;
 	uint64_t left = bytes;
+	uint64_t stay = exchange->request.bytes - bytes;
+	size_t moved = kept->len > stay ? kept->len - (size_t) stay : 0; /* of the kept ones */
 
 	if (!exchange->request.is_cut && kept->len >= bytes)
-	{
-		kept->len -= bytes;
-		exchange_take(pool, late, WIRE_FRONTEND, kept->data + kept->len, bytes, late->started_at,
+		moved = bytes;
+	kept->len -= moved;
+	if (moved > 0)
+		exchange_take(pool, late, WIRE_FRONTEND, kept->data + kept->len, moved, late->started_at,
 		              limit);
-	}
-	else
-		exchange_take(pool, late, WIRE_FRONTEND, NULL, bytes, late->started_at, 0);
-	exchange->request.bytes -= bytes;
+	exchange_take(pool, late, WIRE_FRONTEND, NULL, bytes - moved, late->started_at, 0);
+	exchange->request.bytes = stay;
 	for (size_t i = exchange->passages.len / sizeof(Passage); i > 0 && left > 0; i--)
 	{
 		uint64_t here = passages[i - 1].bytes >> 1;

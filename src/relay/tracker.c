@@ -138,7 +138,7 @@ frontend_target(Tracker *tracker, WireMessageId id, uint32_t length)
 		return pairing_copy_target(tracker);
 	tracker_finish_late(tracker);
 	tracker->failed_copy_no = -1;
-	if (!tracker->authenticated)
+	if (!tracker->authenticated && tracker->first)
 		return tracker->first;
 	if (id == WIRE_MSG_Terminate)
 	{
