@@ -17,6 +17,7 @@ typedef struct Rewriting
 	const uint8_t *body;
 	size_t len;
 	size_t at;
+	size_t count_at; /* where the count of a list to come stands */
 } Rewriting;
 
 /*
@@ -64,6 +65,66 @@ is_ended(WireKind kind)
 }
 
 /*
+ * Finds the begin of a list: its tag, or its count, which may have come before.
+ */
+static void
+expect_list(Rewriting *rewriting, const WireEvent *event)
+{
+	size_t at = rewriting->at;
+
+	switch (event->field)
+	{
+		case WIRE_KIND_COUNTED_OIDS:
+			rewriting->at = rewriting->count_at;
+			expect_number(rewriting, event->number, 4);
+			rewriting->at = at;
+			return;
+		case WIRE_KIND_KEY_TUPLE:
+			expect_number(rewriting, 'K', 1);
+			break;
+		case WIRE_KIND_OLD_TUPLE:
+			expect_number(rewriting, 'O', 1);
+			break;
+		case WIRE_KIND_NEW_TUPLE:
+			expect_number(rewriting, 'N', 1);
+			break;
+		default:
+			break;
+	}
+	if (event->number >= 0)
+		expect_number(rewriting, event->number, event->field == WIRE_KIND_COUNTED_STRINGS ? 4 : 2);
+}
+
+/*
+ * Finds a number; the count of a list may stand before it.
+ */
+static void
+expect_number_event(Rewriting *rewriting, const WireEvent *event)
+{
+	if (event->field == WIRE_KIND_COUNT_INT8)
+	{
+		rewriting->count_at = rewriting->at;
+		REQUIRE(rewriting->len - rewriting->at >= 4);
+		rewriting->at += 4;
+	}
+	REQUIRE(event->bytes.data == rewriting->body + rewriting->at);
+	expect_number(rewriting, event->number, wire_number_size(event->member));
+}
+
+/*
+ * Finds a value of a tuple: its kind, and what two of the kinds have.
+ */
+static void
+expect_tuple_value(Rewriting *rewriting, const WireEvent *event)
+{
+	expect_number(rewriting, event->number, 1);
+	if (event->number != 't' && event->number != 'b')
+		return;
+	expect_number(rewriting, (int64_t) event->bytes.len, 4);
+	expect_span(rewriting, event->bytes);
+}
+
+/*
  * Takes an event: finds it in the body.
  */
 static bool
@@ -74,8 +135,7 @@ expect_event(void *arg, const WireEvent *event)
 	switch (event->kind)
 	{
 		case WIRE_EVENT_NUMBER:
-			REQUIRE(event->bytes.data == rewriting->body + rewriting->at);
-			expect_number(rewriting, event->number, wire_number_size(event->member));
+			expect_number_event(rewriting, event);
 			break;
 		case WIRE_EVENT_BYTES:
 			expect_span(rewriting, event->bytes);
@@ -93,16 +153,22 @@ expect_event(void *arg, const WireEvent *event)
 			expect_number(rewriting, 0, 1);
 			break;
 		case WIRE_EVENT_LIST:
-			if (event->number >= 0)
-				expect_number(rewriting, event->number,
-				              event->field == WIRE_KIND_COUNTED_STRINGS ? 4 : 2);
+			expect_list(rewriting, event);
 			break;
 		case WIRE_EVENT_LIST_END:
 			if (is_ended(event->field))
 				expect_number(rewriting, 0, 1);
 			break;
+		case WIRE_EVENT_TUPLE_VALUE:
+			expect_tuple_value(rewriting, event);
+			break;
+		case WIRE_EVENT_PART:
+			expect_number(rewriting, event->number, 1);
+			break;
 		case WIRE_EVENT_ITEM:
 		case WIRE_EVENT_ITEM_END:
+		case WIRE_EVENT_ABSENT:
+		case WIRE_EVENT_PART_END:
 			break;
 	}
 	return true;
@@ -115,9 +181,11 @@ expect_event(void *arg, const WireEvent *event)
 static bool
 rewrites(WireMessageId id, const uint8_t *body, size_t len, WireWalk *walk)
 {
-	Rewriting rewriting = {body, len, 0};
+	Rewriting rewriting = {.body = body, .len = len};
 	bool is_whole;
 
+	if (wire_types[id].key) /* a part of another message begins with its type byte */
+		rewriting.at = 1;
 	if (len >= wire_code_size(id) && wire_code_size(id) > 0)
 		expect_number(&rewriting, wire_code_of(id), 4);
 	is_whole = wire_walk(id, body, len, walk, expect_event, &rewriting);

@@ -63,6 +63,7 @@ decode_all(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 
 		wire_stream_next(&phases, direction, data + at, len - at, &message);
 		REQUIRE(message.size > 0 && message.size <= len - at);
+		walk.content = message.content;
 		REQUIRE(message.body.data >= data + at);
 		REQUIRE(message.body.data + message.body.len == data + at + message.size);
 		at += message.size;
@@ -74,7 +75,7 @@ decode_all(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 		if (message.id != WIRE_MSG_Unknown)
 			rewrites(message.id, message.body.data, message.body.len, &walk);
 		add_message(&digest, &message);
-		wire_stream_pass(&phases, direction, message.id);
+		wire_stream_pass(&phases, direction, &message);
 		*whole = at;
 	}
 	return digest;
