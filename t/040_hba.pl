@@ -141,7 +141,7 @@ push @hba, 'host replication walsender,no_walsender,logical 127.0.0.1/32 trust';
 my $addresses = join ',', '127.0.0.1', PgwireTrace::Net::SERVER, PgwireTrace::Net::FAR_SERVER,
   PgwireTrace::Net::SERVER6;
 my $server = PgwireTrace->start('hba',
-	hba => join('', map { "$_\n" } 'local all all trust', 'host all postgres 127.0.0.1/32 trust',
+	hba => join('', map { "$_\n" } 'local all all trust', 'host all ' . getpwuid($<) . ' 127.0.0.1/32 trust',
 		@hba),
 	conf => "listen_addresses = '$addresses'\npgwire_trace.listen_addresses = '$addresses'\n"
 	  . "wal_level = logical\nmax_wal_senders = 5\n"

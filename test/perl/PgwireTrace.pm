@@ -126,6 +126,18 @@ sub wait_for_side_port
 	}) // die "the side port does not answer";
 }
 
+# Compiles a library of test/modules; returns what shared_preload_libraries calls it.
+sub build_module
+{
+	my ($name) = @_;
+	my $library = PostgreSQL::Test::Utils::tempdir() . "/$name";
+	my ($status, $out, $err) = run_client([ $ENV{CC} // 'cc', '-shared', '-fPIC', '-O1',
+			"-I$ENV{PGWT_INCLUDE}", '-o', "$library.so", "$ENV{PGWT_MODULES}/$name.c" ]);
+
+	die "could not compile $name: $out$err" if $status != 0;
+	return $library;
+}
+
 sub node
 {
 	return $_[0]->{node};

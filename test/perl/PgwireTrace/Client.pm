@@ -62,11 +62,12 @@ sub terminate { return message('X'); }
 
 # ---- the connection ----
 
-# Connects to a port of the loopback interface.
+# Connects to a port of the loopback interface, from an address and a port if these are given.
 sub new
 {
-	my ($class, $port) = @_;
-	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10)
+	my ($class, $port, $source, $source_port) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10,
+		$source ? (LocalAddr => $source, LocalPort => $source_port // 0) : ())
 	  or die "could not connect to port $port: $!";
 
 	$socket->setsockopt(IPPROTO_TCP, TCP_NODELAY, 1);
