@@ -31,10 +31,11 @@ SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
 	query_ids relays resolve settings spawn supervisor tls upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
-READ_FILES = encoding
+READ_FILES = \
+	container encoding exchange follow guard items known parameter rest run session split type value
 API_FILES = \
 	decode decode_args decode_formats flush install json json_encode json_encode_value json_write \
-	messages messages_list messages_read session status trace
+	messages messages_list messages_read result session statement status trace
 
 WIRE_SOURCES = $(WIRE_FILES:%=src/wire/%.c)
 JOURNAL_SOURCES = $(JOURNAL_FILES:%=src/journal/%.c)
@@ -55,7 +56,8 @@ UNIT_TESTS = \
 FUZZ_TARGETS = decode journal mask secret stream text tracker
 
 INSTALL_PIECES = $(addprefix sql/install/, \
-	00_schema.sql 10_tables.sql 20_views.sql 30_decode.sql 40_functions.sql)
+	00_schema.sql 10_tables.sql 20_views.sql 30_decode.sql 40_functions.sql \
+	50_reading.sql)
 
 # ---- tests, in the order in which they run ----
 
@@ -68,8 +70,10 @@ TAP_TESTS = \
 	t/016_trace.pl \
 	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl \
-	t/040_hba.pl t/042_hooks.pl \
-	t/050_tls.pl
+	t/040_hba.pl \
+	t/042_hooks.pl \
+	t/050_tls.pl \
+	t/060_statements.pl
 
 # ---- what PGXS is told ----
 

@@ -87,4 +87,11 @@
 #define COMPAT_TLS_GROUPS "ssl_ecdh_curve"
 #endif
 
+/* 16 made SET ROLE a right of its own, apart from membership. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_CAN_SET_ROLE(member, role) member_can_set_role(member, role)
+#else
+#define COMPAT_CAN_SET_ROLE(member, role) is_member_of_role(member, role)
+#endif
+
 #endif /* COMPAT_H */

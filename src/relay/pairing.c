@@ -292,8 +292,12 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 			return;
 		exchange_set_query(exchange, statement->text);
 		if (exchange->recorded)
+		{
+			/* it may have been parsed while nothing was recorded */
+			tracker->env->text_seen(tracker, statement->text);
 			buffer_append(tracker->env->budget, &exchange->query_hashes, &statement->text->hash,
 			              sizeof(uint64_t));
+		}
 	}
 	else if (entry->id == WIRE_MSG_Close && !entry->portal && done)
 		statement_drop(texts, &tracker->statements, name, len);
