@@ -29,7 +29,7 @@ RELAY_FILES = \
 	record relay_main secure session startup text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
-	query_ids relays resolve settings spawn supervisor tls upstream utility
+	query_ids relays resolve settings spawn supervisor tls unix_socket upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = \
 	container encoding exchange follow guard items known parameter rest run session split type value
@@ -73,6 +73,7 @@ TAP_TESTS = \
 	t/040_hba.pl \
 	t/042_hooks.pl \
 	t/050_tls.pl \
+	t/052_unix.pl \
 	t/060_statements.pl
 
 # ---- what PGXS is told ----

@@ -19,7 +19,7 @@
 
 #define RETRY_FIRST_US INT64CONST(250000)
 #define RETRY_MAX_US INT64CONST(5000000)
-#define BACKLOG 1024
+#define TOUCH_US (58 * INT64CONST(60000000)) /* as the server does with its own */
 
 typedef struct Listener
 {
@@ -50,6 +50,8 @@ address_text(const RelayAddress *address)
 	const struct sockaddr_in *in = (const struct sockaddr_in *) &address->addr;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &address->addr;
 
+	if (address->addr.ss_family == AF_UNIX)
+		return psprintf("Unix socket \"%s\"", unix_socket_path(address));
 	if (address->addr.ss_family == AF_INET)
 		return psprintf("%s:%d", inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)),
 		                ntohs(in->sin_port));
@@ -103,8 +105,12 @@ find_listener(const Listener *list, int count, const RelayAddress *address)
 static void
 add_address(Wanted *wanted, const RelayAddress *address, bool is_optional)
 {
-	if (wanted->count < RELAY_MAX_LISTENERS &&
-	    find_listener(wanted->entries, wanted->count, address) < 0)
+	if (find_listener(wanted->entries, wanted->count, address) >= 0)
+		return;
+	if (wanted->count == RELAY_MAX_LISTENERS)
+		supervisor_error(psprintf("will not listen on %s: there are %d addresses already",
+		                          address_text(address), RELAY_MAX_LISTENERS));
+	else
 		wanted->entries[wanted->count++] = (Listener){*address, is_optional, -1};
 }
 
@@ -169,6 +175,34 @@ add_item(Wanted *wanted, const char *item)
 }
 
 /*
+ * Gathers the Unix sockets that the settings ask for.
+ */
+static void
+gather_unix(Wanted *wanted)
+{
+	List *directories = NIL;
+	ListCell *cell;
+
+	if (!SplitDirectoriesString(pstrdup(pgwt_unix_socket_directories), ',', &directories))
+		return;
+	foreach (cell, directories)
+	{
+		const char *directory = lfirst(cell);
+		RelayAddress address;
+
+		if (pgwt_port == 0)
+			supervisor_error(
+			    "Unix sockets are named by \"pgwire_trace.port\", which is 0; for Unix "
+			    "sockets alone, empty \"pgwire_trace.listen_addresses\" instead");
+		else if (!unix_socket_address(directory, pgwt_port, &address))
+			supervisor_error(
+			    psprintf("the path of a Unix socket in \"%s\" is too long", directory));
+		else
+			add_address(wanted, &address, false);
+	}
+}
+
+/*
  * Gathers the addresses that the settings ask for.
  */
 static void
@@ -178,6 +212,7 @@ gather(Wanted *wanted)
 	ListCell *cell;
 
 	wanted->count = 0;
+	gather_unix(wanted);
 	/* the check of the setting has seen to its syntax */
 	if (pgwt_port == 0 || !SplitGUCList(pstrdup(pgwt_listen_addresses), ',', &items))
 		return;
@@ -201,12 +236,43 @@ bind_address(const RelayAddress *address)
 	if (address->addr.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *) &address->addr, address->len) == 0 &&
-	    listen(fd, BACKLOG) == 0)
+	    listen(fd, LISTENER_BACKLOG) == 0)
 		return fd;
 	error = errno;
 	close(fd);
 	errno = error;
 	return -1;
+}
+
+/*
+ * Binds a Unix socket.  True: it is bound.
+ */
+static bool
+open_unix(Listener *listener)
+{
+	const char *error;
+	const char *text = address_text(&listener->address);
+
+	listener->fd = unix_socket_bind(&listener->address, &error);
+	if (listener->fd >= 0)
+		ereport(LOG, (errmsg("pgwire_trace listens on %s", text)));
+	else
+		supervisor_error(psprintf("could not listen on %s: %s", text, error));
+	return listener->fd >= 0;
+}
+
+/*
+ * Closes a listener that is bound.
+ */
+static void
+close_listener(Listener *listener)
+{
+	if (listener->fd < 0)
+		return;
+	close(listener->fd);
+	listener->fd = -1;
+	if (listener->address.addr.ss_family == AF_UNIX)
+		unix_socket_remove(&listener->address);
 }
 
 /*
@@ -217,6 +283,8 @@ open_listener(Listener *listener, bool is_reload)
 {
 	const char *text = address_text(&listener->address);
 
+	if (listener->address.addr.ss_family == AF_UNIX)
+		return open_unix(listener);
 	listener->fd = bind_address(&listener->address);
 	if (listener->fd >= 0)
 	{
@@ -253,7 +321,7 @@ carry_over(Wanted *wanted)
 			wanted->entries[same].fd = listeners[i].fd;
 		else if (listeners[i].fd >= 0)
 		{
-			close(listeners[i].fd);
+			close_listener(&listeners[i]);
 			closed = true;
 		}
 	}
@@ -312,13 +380,31 @@ listeners_fds(int fds[RELAY_MAX_LISTENERS])
 }
 
 /*
+ * Touches the files of Unix sockets once in a while.
+ */
+void
+listeners_touch(void)
+{
+	static int64 touched_at;
+	int64 now = pgwt_now();
+
+	if (touched_at == 0)
+		touched_at = now;
+	if (now - touched_at < TOUCH_US)
+		return;
+	touched_at = now;
+	for (int i = 0; i < listener_count; i++)
+		if (listeners[i].fd >= 0 && listeners[i].address.addr.ss_family == AF_UNIX)
+			unix_socket_touch(&listeners[i].address);
+}
+
+/*
  * Closes all listening sockets.
  */
 void
 listeners_close(void)
 {
 	for (int i = 0; i < listener_count; i++)
-		if (listeners[i].fd >= 0)
-			close(listeners[i].fd);
+		close_listener(&listeners[i]);
 	listener_count = 0;
 }

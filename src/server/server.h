@@ -26,6 +26,7 @@ typedef enum UpstreamKind
 } UpstreamKind;
 
 extern char *pgwt_listen_addresses;
+extern char *pgwt_unix_socket_directories;
 extern int pgwt_port;
 extern int pgwt_relay_processes;
 extern int pgwt_max_sessions;

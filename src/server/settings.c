@@ -19,6 +19,7 @@
 #define MAX_LIMIT (256 * 1024 * 1024) /* bytes kept of a request or response */
 
 char *pgwt_listen_addresses;
+char *pgwt_unix_socket_directories;
 int pgwt_port;
 int pgwt_relay_processes;
 int pgwt_max_sessions;
@@ -67,6 +68,23 @@ check_listen_addresses(char **value, void **extra, GucSource source)
 	if (!is_list)
 		GUC_check_errdetail("List syntax is invalid.");
 	list_free(names);
+	pfree(copy);
+	return is_list;
+}
+
+/*
+ * Checks the directories of Unix sockets.
+ */
+static bool
+check_directories(char **value, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*value);
+	List *names = NIL;
+	bool is_list = SplitDirectoriesString(copy, ',', &names);
+
+	if (!is_list)
+		GUC_check_errdetail("List syntax is invalid.");
+	list_free_deep(names);
 	pfree(copy);
 	return is_list;
 }
@@ -176,6 +194,8 @@ define_network(void)
 	define_string("listen_addresses", "Host names or addresses that the side port listens on.",
 	              &pgwt_listen_addresses, "localhost", PGC_SIGHUP, GUC_LIST_INPUT,
 	              check_listen_addresses);
+	define_string("unix_socket_directories", "Directories of the side port's Unix sockets.",
+	              &pgwt_unix_socket_directories, "", PGC_SIGHUP, GUC_LIST_INPUT, check_directories);
 	define_int("port", "TCP port of the side port; 0 for none.", &pgwt_port, 15432, 0, 65535,
 	           PGC_SIGHUP, 0);
 	define_int("relay_processes", "Number of relay processes.", &pgwt_relay_processes, 1, 1,

@@ -73,6 +73,7 @@ supervisor_register(void)
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "pgwire_trace", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "pgwire_trace_supervisor_main", BGW_MAXLEN);
+	unix_sockets_prepare();
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -217,6 +218,15 @@ make_journal_directory(void)
 }
 
 /*
+ * Exit callback: leaves no socket files behind, however the process ends.
+ */
+static void
+on_exit_close(int code, Datum arg)
+{
+	listeners_close();
+}
+
+/*
  * Prepares the process.
  */
 static void
@@ -235,6 +245,7 @@ begin(void)
 	relays_forget();
 	writer_begin();
 	make_journal_directory();
+	on_proc_exit(on_exit_close, 0);
 	listeners_update(true);
 	tls_reload();
 }
@@ -287,6 +298,7 @@ turn(void)
 	until = earlier(until, resolve_retry());
 	until = earlier(until, tls_check());
 	relays_check();
+	listeners_touch();
 	if (relays_want_reload())
 		tls_reload();
 	if (pgwt_now() - swept_at > SLOTS_US)

@@ -44,6 +44,18 @@ extern int64 tls_check(void);
 extern int tls_bundle(void);
 extern void tls_fill(RelayConfig *config);
 
+/* ---- unix_socket.c ---- */
+
+#define LISTENER_BACKLOG 1024
+
+/* Looks up in the postmaster what may take long. */
+extern void unix_sockets_prepare(void);
+extern bool unix_socket_address(const char *directory, int port, RelayAddress *address);
+extern const char *unix_socket_path(const RelayAddress *address);
+extern int unix_socket_bind(const RelayAddress *address, const char **error);
+extern void unix_socket_remove(const RelayAddress *address);
+extern void unix_socket_touch(const RelayAddress *address);
+
 /* ---- listeners.c ---- */
 
 /* Reads a numeric address. False: it is none. */
@@ -55,6 +67,7 @@ extern int64 listeners_retry_at(void);
 
 /* The descriptors, for a relay's configuration. */
 extern int listeners_fds(int fds[RELAY_MAX_LISTENERS]);
+extern void listeners_touch(void);
 extern void listeners_close(void);
 
 /* ---- upstream.c ---- */

@@ -4,8 +4,6 @@
  */
 #include "server/supervisor.h"
 
-#include <sys/un.h>
-
 #include "libpq/libpq.h"
 #include "postmaster/postmaster.h"
 #include "utils/builtins.h"
@@ -82,8 +80,6 @@ static void
 fill_unix(RelayConfig *config)
 {
 	List *items = NIL;
-	RelayAddress *address = &config->upstreams[0];
-	struct sockaddr_un *un = (struct sockaddr_un *) &address->addr;
 
 	if (!SplitDirectoriesString(pstrdup(Unix_socket_directories), ',', &items) || items == NIL)
 	{
@@ -91,17 +87,8 @@ fill_unix(RelayConfig *config)
 		                 "\"pgwire_trace.upstream\" to \"tcp\"");
 		return;
 	}
-	un->sun_family = AF_UNIX;
-	snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%d", (char *) linitial(items),
-	         PostPortNumber);
-	if (un->sun_path[0] == '@')
-	{
-		un->sun_path[0] = '\0'; /* an abstract name */
-		address->len =
-		    (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + strlen(un->sun_path + 1));
-	}
-	else
-		address->len = sizeof(*un);
+	if (!unix_socket_address(linitial(items), PostPortNumber, &config->upstreams[0]))
+		return; /* the server could not bind it either */
 	config->upstream_count = 1;
 }
 
