@@ -71,6 +71,7 @@ TAP_TESTS = \
 	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl \
 	t/040_hba.pl \
+	t/041_startup.pl \
 	t/042_hooks.pl \
 	t/050_tls.pl \
 	t/052_unix.pl \
