@@ -362,15 +362,22 @@ read_startup(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len
 		case WIRE_MSG_AuthenticationOk:
 			tracker->authenticated = true;
 			break;
+		case WIRE_MSG_AuthenticationCleartextPassword:
+		case WIRE_MSG_AuthenticationMD5Password:
+			tracker->asked = true;
+			break;
 		case WIRE_MSG_AuthenticationSASL:
+			tracker->asked = true;
 			tracker->auth_phase = WIRE_PHASE_SASL_INITIAL;
 			break;
 		case WIRE_MSG_AuthenticationSASLContinue:
+			tracker->asked = true;
 			tracker->auth_phase = WIRE_PHASE_SASL;
 			break;
 		case WIRE_MSG_AuthenticationGSS:
 		case WIRE_MSG_AuthenticationGSSContinue:
 		case WIRE_MSG_AuthenticationSSPI:
+			tracker->asked = true;
 			tracker->auth_phase = WIRE_PHASE_GSS;
 			break;
 		case WIRE_MSG_BackendKeyData:

@@ -144,7 +144,10 @@ leg_broken(Session *session, Leg *from)
 
 /*
  * Keeps what a client sends before AuthenticationOk, and passes on its answers
- * to authentication requests alone.  False: the session is over.
+ * to authentication requests alone.  A client that was asked and says something
+ * else is refused at once, as the server would: a backend waits for the answer,
+ * and that the client hung up meanwhile cannot be seen behind bytes that are held.
+ * False: the session is over.
  */
 static bool
 pass_answers(Session *session)
@@ -167,6 +170,7 @@ pass_answers(Session *session)
 		}
 		if (input->len < size)
 			return true;
+		session->tracker.asked = false;
 		tracker_frontend(&session->tracker, input->data, size, session_now(session));
 		if (!pump_send(session, &session->server, input->data, size))
 		{
@@ -178,6 +182,12 @@ pass_answers(Session *session)
 	}
 	if (input->len == 0)
 		buffer_free(&relay->budget, input);
+	else if (input->data[0] != 'p' && session->tracker.asked)
+	{
+		session_refuse(session, "protocol_violation", "08P01",
+		               "expected password response, got message type %d", input->data[0]);
+		return false;
+	}
 	return true;
 }
 
@@ -234,8 +244,11 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 			pump_server_gone(session);
 		return false;
 	}
-	if (session->state == SESSION_AUTHENTICATING && session->tracker.authenticated)
-		session_authenticated(session);
+	if (session->state != SESSION_AUTHENTICATING)
+		return true;
+	if (!session->tracker.authenticated)
+		return pass_answers(session);
+	session_authenticated(session);
 	return true;
 }
 

@@ -111,6 +111,7 @@ typedef struct Tracker
 	const TrackerEnv *env;
 	bool recorded; /* exchanges that begin now make rows */
 	bool authenticated;
+	bool asked;    /* an authentication request waits for the client's answer */
 	bool is_ready; /* first ReadyForQuery was seen */
 	bool desynchronised;
 	bool skipping;     /* the server skips to the next Sync, which has not come */
