@@ -49,7 +49,7 @@ PROGRAM_SOURCES = src/journal/journal_main.c
 PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
 LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
-	board_slots journal_append journal_ids journal_read journal_tuple relay_filters \
+	board_slots journal_append journal_ids journal_read journal_tuple relay_filters relay_pump \
 	relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
