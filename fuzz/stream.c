@@ -119,7 +119,7 @@ frame_piece(WireFramer *framer, const uint8_t *data, size_t len, Digest *digest)
 static Digest
 frame_all(const uint8_t *data, size_t len, size_t most, uint32_t seed)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.limits = wire_length_limits(WIRE_BACKEND)};
 	Digest digest = {0, 0};
 
 	while (len > 0)

@@ -40,6 +40,17 @@ SELECT * FROM pg_temp.show(int4send(19) || '\x00030f0f' || pg_temp.bytes('_pq_.a
 SELECT * FROM pg_temp.show('\x0000001204d2162e00000102616263646566', 'F', 'startup');
 SELECT * FROM pg_temp.show('\x4e4e520000000800000000', 'B', 'ssl_answer');
 SELECT * FROM pg_temp.show('\x47', 'B', 'ssl_answer');
+SELECT * FROM pg_temp.show('N' || pg_temp.message('E', pg_temp.bytes('SFATAL\0\0')), 'B', 'ssl_answer');
+-- versions: the highest minor one, what libpq sends to see that servers negotiate, another major one
+SELECT n, name, body FROM unnest(ARRAY['\x00030002', '\x0003270f', '\x0003ffff', '\x00020000', '\x04d21600']::bytea[]) AS v(version),
+	pg_temp.show(int4send(40) || version
+		|| pg_temp.bytes('user\0alice\0_pq_.test_protocol\0\0\0'), 'F', 'startup');
+SELECT name, body FROM pg_temp.show(int4send(9) || '\x00030000'::bytea || '\x00', 'F', 'startup');
+-- keys of 256 bytes
+SELECT name, length, length(body ->> 'secret_key') FROM pg_temp.show(
+	int4send(12 + 256) || '\x04d2162e00000102' || repeat('k', 256)::bytea, 'F', 'startup');
+SELECT name, length, length(body ->> 'secret_key') FROM pg_temp.show(
+	pg_temp.message('K', '\x00000102', repeat('k', 256)::bytea), 'B');
 
 -- one byte, four messages
 SELECT phase, d.name, d.body
@@ -50,6 +61,12 @@ SELECT * FROM pg_temp.show(pg_temp.message('R', '\x00000000')
 	|| pg_temp.message('R', '\x00000005', 'salt')
 	|| pg_temp.message('R', '\x0000000a', pg_temp.bytes('SCRAM-SHA-256\0SCRAM-SHA-256-PLUS\0\0'))
 	|| pg_temp.message('R', '\x0000000b', 'r=x') || pg_temp.message('R', '\x00000063'), 'B');
+SELECT * FROM pg_temp.show((SELECT string_agg(pg_temp.message('R', int4send(code), 'x'), '' ORDER BY code)
+	FROM generate_series(0, 14) AS code) || pg_temp.message('R', '\x00') || pg_temp.message('R', '\xffffffff'), 'B');
+SELECT * FROM pg_temp.show((SELECT string_agg(pg_temp.message('R', int4send(code)), '' ORDER BY code)
+	FROM unnest(ARRAY[0, 2, 3, 6, 7, 9]) AS code) || pg_temp.message('R', '\x0000000a00'), 'B');
+SELECT name, body FROM pg_temp.show(pg_temp.message('p', pg_temp.bytes('OAUTHBEARER\0'), '\xffffffff')
+	|| pg_temp.message('p', 'x'), 'F', 'sasl_initial');
 
 -- the extended query
 SELECT * FROM pg_temp.show(
@@ -107,7 +124,10 @@ SELECT * FROM pg_temp.show('\x53ffffffff'::bytea || 'rest', 'F');
 SELECT * FROM pg_temp.show('\x00000007'::bytea || 'rest', 'F', 'startup');
 SELECT * FROM pg_temp.show('\x7fffffff'::bytea || 'rest', 'F', 'startup');
 SELECT * FROM pg_temp.show('', 'F');
-SELECT * FROM pgwire_trace.decode_messages('\x537fffffff'::bytea || 'rest', 'F');
+SELECT * FROM pgwire_trace.decode_messages('\x517fffffff'::bytea || 'rest', 'F');
+SELECT * FROM pgwire_trace.decode_messages('\x513ffffffe'::bytea || 'rest', 'F');
+SELECT * FROM pgwire_trace.decode_messages('\x5300002711'::bytea || 'rest', 'F');
+SELECT * FROM pgwire_trace.decode_messages('\x5300002711'::bytea || 'rest', 'B');
 SELECT * FROM pgwire_trace.decode_messages('\x530000', 'F');
 
 -- bodies are laid out by hand: the server finds everything in them, and would make the same

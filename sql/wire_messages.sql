@@ -106,6 +106,35 @@ SELECT pg_temp.record(-2, 4, 'cancel', '\x0000001004d2162e000001022a2a2a2a', '',
 SELECT exchange_no, message_no, direction, type, name, length, is_truncated, body
 FROM pgwire_trace.messages(-2);
 
+-- replication in parts: what came before a part counts, unless it is not there
+INSERT INTO pgwire_trace.session (session_id, started_at, exchange_count, request_bytes,
+	response_bytes, dropped_exchanges, is_desynchronised, server_parameters, startup_parameters, journal_series)
+VALUES (-4, '2000-01-01', 3, 0, 0, 0, false, '{"client_encoding": "UTF8"}', '{"replication": "database"}', 0);
+CREATE FUNCTION pg_temp.xlog(lsn bigint, VARIADIC parts bytea[]) RETURNS bytea IMMUTABLE
+RETURN pg_temp.message('d', 'w', int8send(lsn), int8send(7), int8send(1),
+	(SELECT string_agg(part, '' ORDER BY o) FROM unnest(parts) WITH ORDINALITY AS u(part, o)));
+CREATE FUNCTION pg_temp.relation(xid bytea) RETURNS bytea IMMUTABLE
+RETURN pg_temp.xlog(7, 'R', xid, '\x00004001', pg_temp.z('public'), pg_temp.z('t'), 'd', '\x0000');
+SELECT pg_temp.record(-4, e.no, 'replication', pg_temp.message('Q', pg_temp.z(e.command)), pg_temp.message('W', '\x000000')
+		|| pg_temp.xlog(7, 'S', '\x000002e1', '\x01'), '\xffff03')
+FROM (VALUES (1, 'START_REPLICATION SLOT a LOGICAL 0/0 (proto_version ''2'')'),
+	(2, 'START_REPLICATION SLOT a LOGICAL 0/0 (format ''x'')'), (3, 'START_REPLICATION 0/0')) AS e(no, command);
+SELECT pg_temp.record(-4, e, 'replication', pg_temp.message('d', 'r', int8send(1), int8send(2), int8send(3), int8send(4), '\x00'),
+	pg_temp.relation('\x000002e1') || pg_temp.xlog(7, 'E') || pg_temp.relation('')
+		|| pg_temp.xlog(6, 'E'), '\xffff03', part => 2)
+FROM generate_series(1, 4) AS e;
+-- the part before was cut inside the stream: whether it is over is not known
+SELECT pg_temp.record(-4, 5, 'replication', '', pg_temp.xlog(7, 'S', '\x000002e1', '\x01') || 'd', '\xffff03', 0, 1000, part => 2);
+SELECT pg_temp.record(-4, 5, 'replication', '', pg_temp.relation('') || pg_temp.relation('\x000002e1'), '\xffff03', part => 3);
+SELECT exchange_no, message_no, direction, name, is_truncated, coalesce(body #> '{xlog_data,data}', body) AS body
+FROM pgwire_trace.messages(-4);
+-- a base backup, on such a connection alone
+SELECT pg_temp.record(session, 9, 'copy', pg_temp.message('Q', pg_temp.z('BASE_BACKUP')),
+	pg_temp.message('H', '\x000000') || pg_temp.message('d', 'm') || pg_temp.message('d', 'd') || pg_temp.message('c', ''), '\xffff03')
+FROM unnest(ARRAY[-1, -4]) AS session;
+SELECT session, name, body FROM unnest(ARRAY[-1, -4]) AS session, pgwire_trace.messages(session, 9)
+WHERE name = 'CopyData';
+
 -- what is not there is no row
 SELECT count(*) FROM pgwire_trace.messages(-3);
 SELECT count(*) FROM pgwire_trace.messages(-1, 77);

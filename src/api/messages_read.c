@@ -39,7 +39,8 @@ typedef struct Reading
 	FormatTracker *formats;
 	bool is_replication; /* of the session */
 	WirePhases phases;
-	int32 part_no; /* that the phases are those behind of; 0: none */
+	int32 part_no; /* of which the phases are those at the end; 0: none */
+	bool is_cut;   /* not all of that part's answer is there */
 	Side sides[2]; /* frontend, backend */
 	RecordedMessage recorded;
 } Reading;
@@ -230,18 +231,21 @@ first_phase(const char *kind, bool is_first)
  * before it ended.
  */
 static void
-begin_phases(Reading *reading, const char *kind, int64 exchange_no, int32 part_no)
+begin_phases(Reading *reading, const char *kind, int32 part_no, bool is_other)
 {
 	WirePhase phase = first_phase(kind, part_no <= 1);
+	bool is_behind = !is_other && part_no == reading->part_no + 1;
 
-	if (part_no <= 1 || exchange_no != reading->recorded.exchange_no ||
-	    part_no != reading->part_no + 1)
+	if (!is_behind)
 	{
 		wire_stream_begin(&reading->phases, WIRE_FRONTEND, phase);
-		if (phase == WIRE_PHASE_REPLICATION || phase == WIRE_PHASE_COPY)
-			reading->phases.back = phase;
 		reading->phases.is_alone = false;
 		reading->phases.is_replication = reading->is_replication;
+	}
+	if (part_no > 1 && (!is_behind || reading->is_cut))
+	{
+		reading->phases.front = reading->phases.back = phase;
+		reading->phases.in_stream = false;
 	}
 	reading->part_no = part_no;
 }
@@ -257,12 +261,13 @@ read_exchange(Reading *reading)
 	const uint8 *chunks = bytes_column(COLUMN_CHUNKS, &len);
 	int32 part_no = DatumGetInt32(column(COLUMN_PART_NO, &is_null));
 	int64 exchange_no = DatumGetInt64(column(COLUMN_EXCHANGE_NO, &is_null));
+	bool is_other = part_no <= 1 || exchange_no != reading->recorded.exchange_no;
 	Datum kind = column(COLUMN_KIND, &is_null);
 
-	begin_phases(reading, is_null ? "" : TextDatumGetCString(kind), exchange_no, part_no);
+	begin_phases(reading, is_null ? "" : TextDatumGetCString(kind), part_no, is_other);
 	reading->recorded.exchange_no = exchange_no;
 	reading->recorded.at = DatumGetTimestampTz(column(COLUMN_STARTED_AT, &is_null));
-	if (part_no <= 1)
+	if (is_other)
 	{
 		reading->recorded.message_no = 0;
 		formats_begin_exchange(reading->formats);
@@ -270,6 +275,7 @@ read_exchange(Reading *reading)
 	read_side(&reading->sides[0], WIRE_FRONTEND, COLUMN_REQUEST, COLUMN_REQUEST_BYTES);
 	read_side(&reading->sides[1], WIRE_BACKEND, COLUMN_RESPONSE, COLUMN_RESPONSE_BYTES);
 	read_chunks(reading, chunks, len);
+	reading->is_cut = reading->sides[1].bytes > (int64) reading->sides[1].len;
 }
 
 /*

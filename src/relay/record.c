@@ -285,7 +285,7 @@ record_session(Session *session)
 static void
 mask_messages(const Tracker *tracker, WireDirection direction, uint8_t *data, size_t len)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.have = 0};
 	WireFrame frame;
 
 	while (len > 0)

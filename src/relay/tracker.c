@@ -22,6 +22,8 @@ tracker_init(Tracker *tracker, const TrackerEnv *env)
 	tracker->failed_copy_no = -1;
 	tracker->standard_strings = true;
 	tracker->auth_phase = WIRE_PHASE_PASSWORD;
+	tracker->front.framer.limits = wire_length_limits(WIRE_FRONTEND);
+	tracker->back.framer.limits = wire_length_limits(WIRE_BACKEND);
 }
 
 /*

@@ -26,8 +26,9 @@ static void
 begin(WireFramer *framer, WireFrame *frame)
 {
 	uint32_t length = header_length(framer->header);
+	uint32_t limit = framer->limits ? framer->limits[framer->header[0]] : INT32_MAX;
 
-	frame->bad = length < 4 || length > INT32_MAX;
+	frame->bad = length < 4 || length > limit;
 	frame->begins = !frame->bad;
 	framer->have = frame->bad ? HAVE_LOST : 5;
 	framer->left = length - 4;

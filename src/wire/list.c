@@ -29,19 +29,25 @@
 	(PHASE(PASSWORD) | PHASE(SASL_INITIAL) | PHASE(SASL) | PHASE(GSS) | PHASE(NORMAL) | \
 	 PHASE(COPY) | PHASE(REPLICATION))
 
+/* How long messages may be: their length field, so without the type byte. */
+#define LIMIT_SMALL 10000      /* PQ_SMALL_MESSAGE_LIMIT */
+#define LIMIT_TOKEN 65535      /* PG_MAX_AUTH_TOKEN_LENGTH */
+#define LIMIT_LIST 300000      /* 65,535 OIDs, and what stands beside them */
+#define LIMIT_LARGE 0x3ffffffe /* PQ_LARGE_MESSAGE_LIMIT */
+
 /*
  * Each message's row closes the one before it, so the first closes that of the
  * unknown message, and the last one is closed behind the list.
  */
 /* clang-format off */
 const WireMessageType wire_types[WIRE_MSG_COUNT] = {
-	{"Unknown", NULL, 0, 0, 0, 30, "a message of a type that is not known", {
-#define WIRE_MESSAGE(name, directions, type, phases, since, help) \
+	{"Unknown", NULL, 0, 0, 0, 30, LIMIT_LARGE, "a message of a type that is not known", {
+#define WIRE_MESSAGE(name, directions, type, phases, since, limit, help) \
 	{NULL, WIRE_KIND_END}}}, \
-	{#name, NULL, directions, type, PHASES_##phases, since, help, {
+	{#name, NULL, directions, type, PHASES_##phases, since, LIMIT_##limit, help, {
 #define WIRE_PART(name, key, directions, type, place, since, help) \
 	{NULL, WIRE_KIND_END}}}, \
-	{#name, #key, directions, type, PHASES_##place, since, help, {
+	{#name, #key, directions, type, PHASES_##place, since, 0, help, {
 #define WIRE_FIELD(message, name, kind) {#name, WIRE_KIND_##kind},
 #include "wire/messages.h"
 #undef WIRE_MESSAGE
@@ -70,6 +76,7 @@ const char *const wire_phase_names[WIRE_PLACE_COUNT] = {
  */
 static uint8_t table[2][WIRE_PLACE_COUNT][256];
 static uint8_t auth_table[16];
+static uint32_t limit_table[2][256];
 static bool is_filled;
 
 _Static_assert(WIRE_MSG_COUNT < 256, "message ids fit a byte");
@@ -87,6 +94,8 @@ add_to_table(WireMessageId id, const WireMessageType *type)
 		for (int phase = 0; phase < WIRE_PLACE_COUNT; phase++)
 			if (type->phases & (1u << phase))
 				table[direction][phase][WIRE_TYPE_BYTE(type->type)] = (uint8_t) id;
+		if (limit_table[direction][WIRE_TYPE_BYTE(type->type)] < type->limit)
+			limit_table[direction][WIRE_TYPE_BYTE(type->type)] = type->limit;
 	}
 	if (WIRE_HAS_CODE(type->type))
 		auth_table[WIRE_CODE(type->type)] = (uint8_t) id;
@@ -103,7 +112,22 @@ fill_table(void)
 			add_to_table((WireMessageId) id, &wire_types[id]);
 	/* 'N' refuses either request for encryption */
 	table[1][WIRE_PHASE_SSL_ANSWER]['N'] = WIRE_MSG_SSLResponse;
+	for (int direction = 0; direction < 2; direction++)
+		for (int byte = 0; byte < 256; byte++)
+			if (limit_table[direction][byte] == 0)
+				limit_table[direction][byte] = LIMIT_LARGE;
 	is_filled = true;
+}
+
+/*
+ * Returns how long messages may be in a direction, by type byte; see wire.h.
+ */
+const uint32_t *
+wire_length_limits(WireDirection direction)
+{
+	if (!is_filled)
+		fill_table();
+	return limit_table[direction == WIRE_BACKEND];
 }
 
 /*

@@ -33,6 +33,7 @@ typedef struct WireMessageType
 	int64_t type;    /* 0: none; see WIRE_CODED_TYPE */
 	uint16_t phases; /* bits 1 << WirePhase */
 	int since;       /* 30: protocol 3.0; in XLogData, 1: pgoutput's version 1 */
+	uint32_t limit;  /* of its length field; a part has none of its own */
 	const char *help;
 	WireField fields[WIRE_MAX_FIELDS + 1]; /* ended by WIRE_KIND_END */
 } WireMessageType;

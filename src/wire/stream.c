@@ -76,7 +76,7 @@ next_untyped(const uint8_t *data, size_t len, WireMessage *message)
 	if (len < 4)
 		return;
 	message->length = get_uint32(data);
-	if (message->length < 8 || message->length > WIRE_STARTUP_MAX)
+	if (message->length < 8 || message->length > wire_types[WIRE_MSG_StartupMessage].limit)
 	{
 		set_rest(message, WIRE_FORM_OPAQUE, data, len);
 		return;
@@ -97,7 +97,7 @@ next_typed(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 	if (len < 5)
 		return;
 	message->length = get_uint32(data + 1);
-	if (message->length < 4 || message->length > INT32_MAX)
+	if (message->length < 4 || message->length > wire_length_limits(direction)[data[0]])
 	{
 		set_rest(message, WIRE_FORM_OPAQUE, data, len);
 		return;

@@ -19,9 +19,6 @@
 
 #include "wire/wire.h"
 
-/* Longest startup packet, with its length field, as in the server. */
-#define WIRE_STARTUP_MAX 10000
-
 typedef enum WireForm
 {
 	WIRE_FORM_WHOLE,

@@ -11,6 +11,7 @@
  * "Message Formats" and "Error and Notice Message Fields".
  *
  * Public routines:
+ *		wire_length_limits	how long messages may be
  *		wire_frame_next		split a stream into messages, whatever its segments
  *		wire_type_of		message type by (direction, byte, phase)
  *		wire_decode			top-level fields of one body, without allocation
@@ -110,14 +111,23 @@ typedef struct WireContent
 } WireContent;
 
 /*
+ * Returns the greatest length field that makes sense in a direction, by type byte.
+ * All bytes that are the same type's have the same limit; for types that are not
+ * known it is 1 GB.
+ */
+extern const uint32_t *wire_length_limits(WireDirection direction);
+
+/*
  * Framing of messages that have a type byte.  All zeroes is a fresh framer.
  * `have` counts header bytes seen (0 to 5), `left` body bytes still to come.
+ * `limits` are wire_length_limits(); NULL: any length that is not negative.
  */
 typedef struct WireFramer
 {
 	uint8_t header[5];
 	uint8_t have;
 	uint32_t left;
+	const uint32_t *limits;
 } WireFramer;
 
 /* What one step of framing found. */
@@ -135,8 +145,8 @@ typedef struct WireFrame
  * Takes one step: consumes header bytes and as much of one message's body as
  * data holds.  Returns the bytes consumed, at least 1 if len > 0 and not bad.
  * When neither the header nor the body moved to an end, begins and ends are
- * false and body is what came.  A length below 4 or, read as signed, negative
- * sets bad and consumes nothing more, ever.
+ * false and body is what came.  A length below 4, or above what makes sense (as a
+ * signed one a negative length is), sets bad and consumes nothing more, ever.
  */
 extern size_t wire_frame_next(WireFramer *framer, const uint8_t *data, size_t len,
                               WireFrame *frame);

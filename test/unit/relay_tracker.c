@@ -53,7 +53,7 @@ static ExchangePool pool;
 static void
 list_types(char *out, size_t size, const Buffer *kept, bool is_startup)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.have = 0};
 	const uint8_t *data = kept->data;
 	size_t len = kept->len;
 	size_t n = 0;
@@ -82,7 +82,7 @@ list_types(char *out, size_t size, const Buffer *kept, bool is_startup)
 static bool
 is_whole(const Buffer *kept, bool is_startup)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.have = 0};
 	size_t at = 0;
 
 	while (!is_startup && at < kept->len)

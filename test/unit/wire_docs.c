@@ -89,6 +89,20 @@ print_type(FILE *out, const WireMessageType *type)
 }
 
 /*
+ * Prints how long a message may be, if it has a length.
+ */
+static void
+print_limit(FILE *out, const WireMessageType *type)
+{
+	if (type->phases & (1u << WIRE_PHASE_SSL_ANSWER))
+		fputs(" | ", out);
+	else if (type->limit >= 1000000000)
+		fputs(" | 1 GB", out);
+	else
+		fprintf(out, " | %u,%03u", (unsigned) type->limit / 1000, (unsigned) type->limit % 1000);
+}
+
+/*
  * Prints a message's row.
  */
 static void
@@ -105,6 +119,8 @@ print_row(FILE *out, const WireMessageType *type)
 		fprintf(out, "%d.%d", type->since / 10, type->since % 10);
 	else
 		print_phases(out, type);
+	if (!type->key)
+		print_limit(out, type);
 	fprintf(out, " | %s | ", type->help);
 	print_fields(out, type);
 	fputs(" |\n", out);
@@ -116,8 +132,10 @@ print_row(FILE *out, const WireMessageType *type)
 static void
 print_table(FILE *out, const char *title, const char *columns, unsigned phase_bits)
 {
-	fprintf(out, "\n## %s\n\n| %s | what it does | fields |\n|---|---|---|---|---|---|\n", title,
-	        columns);
+	fprintf(out, "\n## %s\n\n| %s | what it does | fields |\n", title, columns);
+	for (const char *at = columns; at; at = strchr(at + 1, '|'))
+		fputs("|---", out);
+	fputs("|---|---|\n", out);
 	for (int id = 1; id < WIRE_MSG_COUNT; id++)
 		if (wire_types[id].phases & phase_bits)
 			print_row(out, &wire_types[id]);
@@ -132,7 +150,7 @@ print_list(FILE *out)
 	unsigned messages = (1u << WIRE_PHASE_COUNT) - 1;
 
 	fputs(MARK, out);
-	print_table(out, "Messages", "message | from | type | phase", messages);
+	print_table(out, "Messages", "message | from | type | phase | longest", messages);
 	print_table(out, "Inside CopyData", "key | from | type | protocol",
 	            1u << WIRE_PHASE_IN_COPY_DATA);
 	print_table(out, "Inside XLogData: pgoutput", "key | from | type | pgoutput",

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/stream.h"
 #include "wire/wire.h"
 #include "wire_check.h"
 
@@ -65,7 +66,7 @@ test_splits(void)
 	for (size_t first = 0; first <= STREAM_LEN; first++)
 		for (size_t second = first; second <= STREAM_LEN; second++)
 		{
-			WireFramer framer = {{0}, 0, 0};
+			WireFramer framer = {.have = 0};
 			Found found = {.len = 0};
 
 			frame_piece(&framer, stream, first, &found);
@@ -83,7 +84,7 @@ test_splits(void)
 static void
 test_single_bytes(void)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.have = 0};
 	Found found = {.len = 0};
 
 	for (size_t i = 0; i < STREAM_LEN; i++)
@@ -97,7 +98,7 @@ test_single_bytes(void)
 static void
 test_length(const char *what, const char *header, bool bad)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.have = 0};
 	WireFrame frame;
 	size_t used = wire_frame_next(&framer, (const uint8_t *) header, 5, &frame);
 
@@ -107,6 +108,49 @@ test_length(const char *what, const char *header, bool bad)
 		return;
 	used = wire_frame_next(&framer, (const uint8_t *) "S\0\0\0\4", 5, &frame);
 	check(what, frame.bad && used == 0);
+}
+
+/*
+ * Tests that a message of a type may be as long as its limit and no longer, as a
+ * stream and whole.
+ */
+static void
+test_limit(const char *what, WireDirection direction, char type, uint32_t limit)
+{
+	for (uint32_t more = 0; more < 2; more++)
+	{
+		uint32_t length = limit + more;
+		uint8_t header[5] = {(uint8_t) type, (uint8_t) (length >> 24), (uint8_t) (length >> 16),
+		                     (uint8_t) (length >> 8), (uint8_t) length};
+		WireFramer framer = {.limits = wire_length_limits(direction)};
+		WireFrame frame;
+		WirePhases phases;
+		WireMessage message;
+
+		wire_frame_next(&framer, header, 5, &frame);
+		check(what, frame.bad == (more == 1) && frame.begins == (more == 0));
+		wire_stream_begin(&phases, direction, WIRE_PHASE_NORMAL);
+		wire_stream_next(&phases, direction, header, 5, &message);
+		check(what, message.form == (more ? WIRE_FORM_OPAQUE : WIRE_FORM_CUT) && message.size == 5);
+	}
+}
+
+/*
+ * Tests limits by kind of message.
+ */
+static void
+test_limits(void)
+{
+	test_limit("a Sync", WIRE_FRONTEND, 'S', 10000);
+	test_limit("a ParameterStatus", WIRE_BACKEND, 'S', 0x3ffffffe);
+	test_limit("an answer to an authentication request", WIRE_FRONTEND, 'p', 65535);
+	test_limit("an authentication request", WIRE_BACKEND, 'R', 65535);
+	test_limit("a Query", WIRE_FRONTEND, 'Q', 0x3ffffffe);
+	test_limit("a Describe", WIRE_FRONTEND, 'D', 10000);
+	test_limit("a DataRow", WIRE_BACKEND, 'D', 0x3ffffffe);
+	test_limit("a CopyInResponse", WIRE_BACKEND, 'G', 300000);
+	test_limit("a ReadyForQuery", WIRE_BACKEND, 'Z', 10000);
+	test_limit("an unknown type", WIRE_BACKEND, 'y', 0x3ffffffe);
 }
 
 /*
@@ -168,6 +212,7 @@ main(void)
 	test_length("length -1", "S\377\377\377\377", true);
 	test_length("length -2 GB", "S\200\0\0\0", true);
 	test_length("length 2 GB - 1", "S\177\377\377\377", false);
+	test_limits();
 	test_decode();
 	test_tag("INSERT 0 5", 5);
 	test_tag("SELECT 0", 0);
