@@ -34,8 +34,9 @@ STORE_FILES = batch blame connect ids partition pass position ready rows series 
 READ_FILES = \
 	container encoding exchange follow guard items known parameter rest run session split type value
 API_FILES = \
-	decode decode_args decode_formats flush install json json_encode json_encode_value json_write \
-	messages messages_list messages_read result session statement status trace
+	align decode decode_args decode_formats diff diff_body diff_columns diff_exchange diff_outline \
+	flush install json json_encode json_encode_value json_write messages messages_list \
+	messages_read result session statement status trace
 
 WIRE_SOURCES = $(WIRE_FILES:%=src/wire/%.c)
 JOURNAL_SOURCES = $(JOURNAL_FILES:%=src/journal/%.c)
@@ -67,7 +68,7 @@ TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \
 	t/006_faults.pl t/007_journal_full.pl t/008_hostile.pl t/009_clients.pl t/010_ddl.pl \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/015_replication.pl \
-	t/016_trace.pl \
+	t/016_trace.pl t/017_diff.pl \
 	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl \
 	t/040_hba.pl \

@@ -76,3 +76,19 @@ SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION pgwire_trace.trace_lines(bigint, bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.trace_lines(bigint, bigint, boolean) IS
 'The messages of a recorded session, or of one of its exchanges, as lines in the format of libpq''s PQtrace(): time in the session''s time zone, F or B, length, name, fields. With regress times are left out, and OIDs, process ids, keys and places in the server''s source are placeholders, so that the lines of two runs can be compared. No lines for a session or exchange that there is not. Needs SELECT on the tables.';
+
+CREATE FUNCTION pgwire_trace.session_diff(
+	a bigint,
+	b bigint,
+	OUT exchange_no bigint,
+	OUT message_no integer,
+	OUT what text,
+	OUT left_body jsonb,
+	OUT right_body jsonb)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgwire_trace_session_diff'
+LANGUAGE C STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.session_diff(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.session_diff(bigint, bigint) IS
+'Where session b (right) differs from session a (left); no rows when the same was said. what is "<message>: <places>", the places of the body that differ as in jsonpath; "missing message: <message>" or "missing exchange: <first message>" for what is in a alone, "extra ..." for what is in b alone. Bodies are those of messages(), of an exchange its first message''s, but OIDs, process ids, places in the WAL and times are NNNN, keys and secrets BBBB, and places in the server''s source SSSS, so that two runs of a program are the same. Exchanges are paired by their requests: one that was inserted is one row, those behind it are compared with their counterparts. Numbers are those of a, of what is in b alone those of b, and message_no is NULL for an exchange. In an exchange differences of the request come before those of the answer. Where bytes were left out (by the limits, by capture = metadata) what the columns of the exchange know of all of it, the digest of its rows among it, is compared as a message "record". A session that there is not has no exchanges. Needs SELECT on the tables.';

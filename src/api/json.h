@@ -68,6 +68,7 @@ typedef struct JsonContext
 	JsonWriter *writer;
 	ReadEncoding encoding;
 	bool is_masked;      /* secrets were overwritten before the bytes came here */
+	bool is_regress;     /* placeholders for what differs between two runs */
 	WireFormats formats; /* of a DataRow or function result, as other messages say */
 	bool data_is_binary; /* of CopyData, likewise */
 } JsonContext;
