@@ -24,7 +24,7 @@
 static bool
 give_absent(Walker *walker)
 {
-	return walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ABSENT, .name = walker->field->name});
+	return walker_give_name(walker, WIRE_EVENT_ABSENT, walker->field->name);
 }
 
 /*
@@ -50,7 +50,7 @@ walk_tuple_value(Walker *walker)
 		return walker_malformed(walker, "the message ends inside a tuple");
 	event.number = kind;
 	if (kind == 'n' || kind == 'u')
-		return walker_give(walker, event);
+		return walker_give(walker, &event);
 	if (kind != 't' && kind != 'b')
 		return walker_malformed(walker, "a value is of no known kind");
 	if (!cursor_integer(&walker->cursor, 4, &length))
@@ -58,7 +58,7 @@ walk_tuple_value(Walker *walker)
 	if (!cursor_bytes(&walker->cursor, length, &event.bytes))
 		return walker_malformed(walker, "a value is longer than the message");
 	event.is_binary = kind == 'b';
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*
@@ -105,7 +105,7 @@ walk_counted_oids(Walker *walker)
 		return walker_malformed(walker, "a list is longer than the message");
 	if (walker->count > WIRE_MAX_ITEMS)
 		return walker_malformed(walker, "a list has too many items");
-	if (!walker_give(walker, event))
+	if (!walker_give(walker, &event))
 		return false;
 	for (uint32_t i = 0; i < walker->count; i++)
 		if (!walker_number(walker, WIRE_KIND_UINT32, NULL))
@@ -162,10 +162,10 @@ walk_part(Walker *walker, WireMessageId id, WireSpan bytes, bool in_stream)
 
 	event.number = WIRE_TYPE_BYTE(type->type);
 	event.name = walker->field->kind == WIRE_KIND_CONTENT ? NULL : walker->field->name;
-	if (!walker_give(walker, event) || !walker_fields(&part, id))
+	if (!walker_give(walker, &event) || !walker_fields(&part, id))
 		return false;
 	event.kind = WIRE_EVENT_PART_END;
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*

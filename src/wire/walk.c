@@ -5,6 +5,7 @@
  * One function a shape of field.  Each returns false where the body is not
  * well formed, having said why and where, or where the taker stopped.
  */
+#include "wire/values.h"
 #include "wire/walker.h"
 
 static const WireField column_members[] = {
@@ -40,16 +41,11 @@ walker_malformed(Walker *walker, const char *reason)
 }
 
 /*
- * Hands an event to the taker.
+ * Notes that the taker did not want more.
  */
 bool
-walker_give(Walker *walker, WireEvent event)
+walker_stopped(Walker *walker)
 {
-	if (!walker->take)
-		return true;
-	event.field = walker->field->kind;
-	if (walker->take(walker->arg, &event))
-		return true;
 	walker->walk->is_stopped = true;
 	return false;
 }
@@ -79,7 +75,7 @@ walker_number(Walker *walker, WireKind kind, const char *name)
 		walker->lsns[1] = wide;
 	}
 	event.bytes = (WireSpan){walker->cursor.data + walker->cursor.at - bytes, (size_t) bytes};
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*
@@ -96,7 +92,7 @@ walker_string(Walker *walker, const char *name)
 		walker->cursor.at = begin;
 		return walker_malformed(walker, "a string has no end");
 	}
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*
@@ -109,27 +105,28 @@ walker_rest(Walker *walker, const char *name)
 
 	event.is_binary = walker->walk->data_is_binary;
 	cursor_bytes(&walker->cursor, cursor_left(&walker->cursor), &event.bytes);
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*
- * Walks a value: its length, -1 for NULL, and its bytes.
+ * Walks so many values.
  */
 static bool
-walk_value(Walker *walker, const char *name, bool is_binary)
+walk_some_values(Walker *walker, uint32_t count, const char *name)
 {
 	WireEvent event = {.kind = WIRE_EVENT_VALUE, .name = name, .member = WIRE_KIND_VALUE};
-	uint32_t length;
+	WireValues values = {.cursor = walker->cursor, .left = count};
+	bool has_formats = walker->formats.count > 0;
 
-	if (!cursor_integer(&walker->cursor, 4, &length))
-		return walker_malformed(walker, "the message ends inside a number");
-	event.number = (int32_t) length;
-	event.is_binary = is_binary;
-	if (event.number < -1)
-		return walker_malformed(walker, "a value has a negative length");
-	if (event.number >= 0 && !cursor_bytes(&walker->cursor, length, &event.bytes))
-		return walker_malformed(walker, "a value is longer than the message");
-	return walker_give(walker, event);
+	for (uint32_t i = 0; wire_values_next(&values, &event.bytes); i++)
+	{
+		event.number = event.bytes.data ? (int64_t) event.bytes.len : -1;
+		event.is_binary = has_formats && wire_is_binary(&walker->formats, i);
+		if (!walker_give(walker, &event))
+			return false;
+	}
+	walker->cursor = values.cursor;
+	return !values.reason || walker_malformed(walker, values.reason);
 }
 
 /*
@@ -151,7 +148,7 @@ walker_begin_list(Walker *walker, int count_bytes, size_t least, uint32_t *count
 			return walker_malformed(walker, "a list has too many items");
 		event.number = *count;
 	}
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*
@@ -160,8 +157,7 @@ walker_begin_list(Walker *walker, int count_bytes, size_t least, uint32_t *count
 bool
 walker_end_list(Walker *walker)
 {
-	return walker_give(walker,
-	                   (WireEvent){.kind = WIRE_EVENT_LIST_END, .name = walker->field->name});
+	return walker_give_name(walker, WIRE_EVENT_LIST_END, walker->field->name);
 }
 
 /*
@@ -190,12 +186,8 @@ walk_values(Walker *walker)
 {
 	uint32_t count;
 
-	if (!walker_begin_list(walker, 2, 4, &count))
-		return false;
-	for (uint32_t i = 0; i < count; i++)
-		if (!walk_value(walker, NULL, wire_is_binary(&walker->formats, i)))
-			return false;
-	return walker_end_list(walker);
+	return walker_begin_list(walker, 2, 4, &count) && walk_some_values(walker, count, NULL) &&
+	       walker_end_list(walker);
 }
 
 /*
@@ -204,14 +196,14 @@ walk_values(Walker *walker)
 static bool
 walk_column(Walker *walker)
 {
-	if (!walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}))
+	if (!walker_give_name(walker, WIRE_EVENT_ITEM, NULL))
 		return false;
 	for (const WireField *member = wire_column_members(walker->field->kind);
 	     member->kind != WIRE_KIND_END; member++)
 		if (!(member->kind == WIRE_KIND_STRING ? walker_string(walker, member->name)
 		                                       : walker_number(walker, member->kind, member->name)))
 			return false;
-	return walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
+	return walker_give_name(walker, WIRE_EVENT_ITEM_END, NULL);
 }
 
 /*
@@ -238,9 +230,8 @@ walk_counted(Walker *walker)
 static bool
 walk_pair(Walker *walker)
 {
-	return walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM}) &&
-	       walker_string(walker, NULL) && walker_string(walker, NULL) &&
-	       walker_give(walker, (WireEvent){.kind = WIRE_EVENT_ITEM_END});
+	return walker_give_name(walker, WIRE_EVENT_ITEM, NULL) && walker_string(walker, NULL) &&
+	       walker_string(walker, NULL) && walker_give_name(walker, WIRE_EVENT_ITEM_END, NULL);
 }
 
 /*
@@ -258,7 +249,7 @@ walk_error_field(Walker *walker)
 		walker->cursor.at = begin;
 		return walker_malformed(walker, "a string has no end");
 	}
-	return walker_give(walker, event);
+	return walker_give(walker, &event);
 }
 
 /*
@@ -323,7 +314,7 @@ walk_field(Walker *walker)
 			return walker_rest(walker, field->name);
 		case WIRE_KIND_VALUE:
 		case WIRE_KIND_SECRET_VALUE:
-			return walk_value(walker, field->name, wire_is_binary(&walker->formats, 0));
+			return walk_some_values(walker, 1, field->name);
 		case WIRE_KIND_FORMATS:
 			return walk_numbers(walker, WIRE_KIND_INT16);
 		case WIRE_KIND_OIDS:
@@ -365,14 +356,18 @@ bool
 wire_walk(WireMessageId id, const uint8_t *body, size_t len, WireWalk *walk, WireTake take,
           void *arg)
 {
-	Walker walker = {.cursor = {body, len, 0},
-	                 .walk = walk,
-	                 .take = take,
-	                 .arg = arg,
-	                 .formats = walk->formats,
-	                 .in_stream = walk->content.in_stream};
+	Walker walker;
 	size_t code = wire_types[id].key ? 1 : wire_code_size(id);
 
+	/* one by one: compilers clear a structure of this size with a slow instruction */
+	walker.cursor = (WireCursor){body, len, 0};
+	walker.walk = walk;
+	walker.take = take;
+	walker.arg = arg;
+	walker.formats = walk->formats;
+	walker.in_stream = walk->content.in_stream;
+	walker.lsns[0] = walker.lsns[1] = 0;
+	walker.count = 0;
 	walk->reason = NULL;
 	walk->at = 0;
 	walk->is_stopped = false;

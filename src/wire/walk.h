@@ -42,12 +42,12 @@ typedef struct WireEvent
 {
 	WireEventKind kind;
 	WireKind field;   /* kind of the field that it belongs to */
+	WireKind member;  /* kind of the number or bytes itself */
+	bool is_binary;   /* the message, or the context, says format 1 */
 	const char *name; /* field, or member of a column; NULL for items */
 	const char *part; /* the message that the field holds */
-	WireKind member;  /* kind of the number or bytes itself */
 	int64_t number;
 	WireSpan bytes;
-	bool is_binary; /* the message, or the context, says format 1 */
 } WireEvent;
 
 /* A list of format codes: none means all text, a single one goes for all. */

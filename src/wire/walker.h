@@ -29,8 +29,29 @@ typedef struct Walker
 /* Notes why the body is not well formed; false. */
 extern bool walker_malformed(Walker *walker, const char *reason);
 
-/* Hands an event to the taker. */
-extern bool walker_give(Walker *walker, WireEvent event);
+/* Notes that the taker did not want more; false. */
+extern bool walker_stopped(Walker *walker);
+
+/*
+ * Hands an event to the taker.
+ */
+static inline bool
+walker_give(Walker *walker, WireEvent *event)
+{
+	event->field = walker->field->kind;
+	return !walker->take || walker->take(walker->arg, event) || walker_stopped(walker);
+}
+
+/*
+ * Hands over an event that has nothing but a name.
+ */
+static inline bool
+walker_give_name(Walker *walker, WireEventKind kind, const char *name)
+{
+	WireEvent event = {.kind = kind, .name = name};
+
+	return walker_give(walker, &event);
+}
 
 extern bool walker_number(Walker *walker, WireKind kind, const char *name);
 extern bool walker_string(Walker *walker, const char *name);
