@@ -74,6 +74,7 @@ TAP_TESTS = \
 	t/040_hba.pl \
 	t/041_startup.pl \
 	t/042_hooks.pl \
+	t/043_hba_tls.pl \
 	t/050_tls.pl \
 	t/052_unix.pl \
 	t/060_statements.pl

@@ -60,10 +60,11 @@ sub combination
 	line('all', $user, '127.0.0.1/32', $carrier);
 	line('all', $user, '10.77.0.2/32', $client);
 	my $name = "carrier $carrier, client $client, $secret password";
-	push @rows, { name => "$name right", user => $user, password => $right, expect => $good,
+	my $asks = $carrier eq 'trust' || $carrier eq $client;
+	push @rows, { name => "$name right", user => $user, password => $right, expect => $good, asks => $asks,
 		direct => $client eq 'reject' || $client eq 'none' || ($client eq 'scram-sha-256'
 			&& $secret eq 'md5') ? 'refused' : 'in' };
-	push @rows, { name => "$name wrong", user => $user, password => $wrong, expect => $bad,
+	push @rows, { name => "$name wrong", user => $user, password => $wrong, expect => $bad, asks => $asks,
 		direct => $client eq 'trust' ? 'in' : 'refused', without_psql => 1 };
 	return;
 }
@@ -85,7 +86,7 @@ sub single
 	line('all', $user, '127.0.0.1/32', 'trust');
 	line('all', $user, '::1/128', 'trust');
 	push @hba, map { s/USER/$user/r } @$lines;
-	my $row = { name => $user, user => $user, password => $right, expect => 'same', %row };
+	my $row = { name => $user, user => $user, password => $right, expect => 'same', asks => 1, %row };
 	push @rows, $row;
 	return $row;
 }

@@ -144,13 +144,18 @@ authenticate(Port *port, int status)
 	if (!door.slot)
 		open_door(port);
 	if (door.request != AUTH_REQ_NONE)
+	{
 		finish_asked(port, status);
-	else if (status != STATUS_OK)
-		auth_refuse_carrier(&door, port);
-	else if (door.work == AUTH_BY_PEER)
+		return;
+	}
+	/* whom its own line refuses hears that, and not that the carrier's did too */
+	if (door.work == AUTH_BY_PEER)
 		auth_check_peer(&door, port);
-	else
+	if (status != STATUS_OK)
+		auth_refuse_carrier(&door, port);
+	if (door.work == AUTH_BY_LINE)
 		auth_run_line(&door, port);
+	auth_tell(&door, port, STATUS_OK);
 }
 
 /*

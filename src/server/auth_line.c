@@ -85,14 +85,21 @@ auth_refuse_carrier(AuthDoor *door, Port *port)
 }
 
 /*
- * Tells whether the server ends the connection by the client's line alone, before
- * it asks for anything.
+ * Tells whether the server ends the connection by the client's line alone, whatever
+ * the client answers: it is rejected, or its certificate is.  (With a password line
+ * the name in the certificate is looked at after the password, as the server does.)
  */
 static bool
 rejects(const HbaLine *line, const Port *port)
 {
-	return line->auth_method == uaReject || line->auth_method == uaImplicitReject ||
-	       (line->clientcert != clientCertOff && !port->peer_cert_valid);
+	bool by_certificate = line->auth_method == uaTrust || line->auth_method == uaCert;
+
+	if (line->auth_method == uaReject || line->auth_method == uaImplicitReject)
+		return true;
+	if (line->clientcert == clientCertOff)
+		return false;
+	return !port->peer_cert_valid || (by_certificate && line->clientcert == clientCertFull &&
+	                                  !auth_certificate_fits(line, port));
 }
 
 /*
@@ -181,10 +188,7 @@ auth_check_peer(AuthDoor *door, Port *port)
 		ereport(LOG, (errmsg("connection authenticated: identity=\"%s\" method=peer (%s:%d)", name,
 		                     HbaFileName, door->line->linenumber)));
 	if (name && check_usermap(door->line->usermap, port->user_name, name, false) == STATUS_OK)
-	{
-		auth_tell(door, port, STATUS_OK);
 		return;
-	}
 	auth_tell(door, port, STATUS_ERROR);
 	ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 	                errmsg("Peer authentication failed for user \"%s\"", port->user_name),

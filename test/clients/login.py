@@ -3,7 +3,7 @@
 Reads one JSON object a line: host, port, source (address to come from; none: the kernel's choice),
 user, password, database, replication, query, tls (true, or a list of certificate and key files).
 Writes one a line: verdict (in, refused, closed), requests (the authentication codes that the server
-sent), sqlstate, message, hint, the query's only row, and the port that it came from.
+sent), sqlstate, message, hint, error (of the connection), the query's only row, and the port that it came from.
 """
 import base64
 import hashlib
@@ -158,7 +158,7 @@ def main():
         try:
             result = run(json.loads(line))
         except (OSError, ConnectionError) as error:
-            result = {'verdict': 'closed', 'requests': [], 'message': str(error)}
+            result = {'verdict': 'closed', 'requests': [], 'error': str(error)}
         print(json.dumps(result), flush=True)
 
 

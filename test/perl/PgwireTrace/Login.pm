@@ -2,8 +2,9 @@
 #
 #   compare_logins($server, \@rows)
 #
-# A row is a hash: name (of the check), user, password, host (default PgwireTrace::Net::SERVER),
-# database, replication, source, tls, and expect:
+# A row is a hash: name (of the check), user, password, host (default PgwireTrace::Net::SERVER; a pair
+# of directories, the server's and the side port's, for Unix sockets), database, replication, source,
+# tls (1, or a pair of certificate and key), and expect:
 #
 #   same              verdict, SQLSTATE and message are the same, and so is what the session is told
 #                     of its client
@@ -11,7 +12,7 @@
 #                     the main port does
 #
 # direct => 'in' or 'refused' says besides what the main port must do, so that no row passes because
-# both refuse by mistake. without_psql => 1 leaves psql out.
+# both refuse by mistake. asks => 1: the client is asked the same questions on both. without_psql => 1 leaves psql out.
 package PgwireTrace::Login;
 
 use strict;
@@ -20,7 +21,7 @@ use warnings;
 use Exporter 'import';
 use JSON::PP ();
 use PgwireTrace qw(run_client);
-use PgwireTrace::Net;
+use PgwireTrace::Net ();
 use Test::More;
 
 our @EXPORT_OK = qw(compare_logins login_all psql_login);
@@ -48,8 +49,9 @@ sub login_all
 # Makes a row's job for a port.
 sub job
 {
-	my ($row, $port) = @_;
-	my %job = (host => $row->{host} // PgwireTrace::Net::SERVER, port => $port,
+	my ($row, $port, $is_side) = @_;
+	my $host = $row->{host} // PgwireTrace::Net::SERVER;
+	my %job = (host => ref $host ? $host->[ $is_side ? 1 : 0 ] : $host, port => $port,
 		user => $row->{user}, password => $row->{password} // '');
 
 	defined $row->{$_} and $job{$_} = $row->{$_} for qw(database replication source tls);
@@ -60,10 +62,11 @@ sub job
 # Logs in with psql; returns whether it got in and what it said.
 sub psql_login
 {
-	my ($row, $port) = @_;
-	my $job = job($row, $port);
-	my $conninfo = "host=$job->{host} port=$port user=$job->{user} sslmode=disable dbname="
-	  . ($job->{database} // 'postgres') . ($row->{conninfo} // '');
+	my ($row, $port, $is_side) = @_;
+	my $job = job($row, $port, $is_side);
+	my $conninfo = "host=$job->{host} port=$port user=$job->{user} dbname="
+	  . ($job->{database} // 'postgres') . ' sslmode=' . ($row->{tls} ? 'require' : 'disable')
+	  . (ref $row->{tls} ? " sslcert=$row->{tls}[0] sslkey=$row->{tls}[1]" : ' sslcert=none');
 	my ($status, $out, $err) = run_client([ 'psql', '-XAtqc', 'select current_user', $conninfo ],
 		env => { PGPASSWORD => $job->{password} });
 
@@ -86,11 +89,14 @@ sub check
 		like($side->{message} // '', $pattern, "$name: message");
 		return;
 	}
+	is_deeply($side->{requests}, $direct->{requests}, "$name: asked as on the main port")
+	  if $row->{asks} || $direct->{verdict} eq 'refused' && !@{ $direct->{requests} };
 	my @facts = map { (split / (?=\d+$)/, $_->{row} // '')[0] // '' } $direct, $side;
 	is_deeply([ @$side{qw(verdict sqlstate message)}, $facts[1] ],
 		[ @$direct{qw(verdict sqlstate message)}, $facts[0] ], "$name: as on the main port")
 	  or diag(explain([ $direct, $side ]));
-	like($side->{row}, qr/ t \Q$side->{port}\E$/, "$name: the client's own port") if $side->{row};
+	like($side->{row}, qr/ t \Q$side->{port}\E$/, "$name: the client's own port")
+	  if $side->{row} && $side->{port};
 }
 
 # Logs in by each row on both ports, byte by byte and with psql where it can, and compares.
@@ -98,15 +104,15 @@ sub compare_logins
 {
 	my ($server, $rows) = @_;
 	my @ports = ($server->node->port, $server->side_port);
-	my @results = login_all(map { my $row = $_; map { job($row, $_) } @ports } @$rows);
+	my @results = login_all(map { (job($_, $ports[0]), job($_, $ports[1], 1)) } @$rows);
 
 	for my $row (@$rows)
 	{
 		my ($direct, $side) = splice(@results, 0, 2);
 		check($row, $direct, $side);
-		next if grep { $row->{$_} } qw(replication source tls without_psql);
+		next if grep { $row->{$_} } qw(replication source without_psql);
 		my ($main_status, $main_said) = psql_login($row, $ports[0]);
-		my ($side_status, $side_said) = psql_login($row, $ports[1]);
+		my ($side_status, $side_said) = psql_login($row, $ports[1], 1);
 		if (ref $row->{expect})
 		{
 			isnt($side_status, 0, "$row->{name}: psql is refused");
