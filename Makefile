@@ -23,20 +23,22 @@ PG_CONFIG ?= pg_config
 # ---- sources, a list a room; the plain rooms hold no server code ----
 
 WIRE_FILES = content decode frame lex list mask normalise secret stream walk
-JOURNAL_FILES = append crc32c facts files read tuple
+JOURNAL_FILES = append crc32c files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids leg listen note pairing pump queue \
-	record relay_main row secure session startup text tls tls_bundle tls_context tracker turn
+	record relay_main secure session startup text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
 	query_ids relays resolve settings spawn supervisor tls unix_socket upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = \
-	container encoding exchange follow guard items known parameter rest run session split type value
+	container encoding exchange explain follow guard input items known parameter rest run script \
+	script_copy script_text session split type value
 API_FILES = \
-	align decode decode_args decode_formats exchange exchange_insert diff diff_body diff_columns diff_exchange diff_outline \
-	flush install json json_encode json_encode_value json_write messages messages_list \
-	messages_read result session statement status trace
+	align decode decode_args decode_formats diff diff_body diff_columns diff_exchange \
+	diff_outline explain flush install json json_encode json_encode_value json_write \
+	messages messages_list messages_read result result_set script session statement status \
+	trace
 
 WIRE_SOURCES = $(WIRE_FILES:%=src/wire/%.c)
 JOURNAL_SOURCES = $(JOURNAL_FILES:%=src/journal/%.c)
@@ -50,19 +52,19 @@ PROGRAM_SOURCES = src/journal/journal_main.c
 PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
 LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
-	board_slots journal_append journal_facts journal_ids journal_read journal_tuple relay_filters relay_pump \
+	board_slots journal_append journal_ids journal_read journal_tuple relay_filters relay_pump \
 	relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
 FUZZ_TARGETS = decode journal mask secret stream text tracker
 
 INSTALL_PIECES = $(addprefix sql/install/, \
-	00_schema.sql 10_tables.sql 15_exchange.sql 20_views.sql 30_decode.sql 40_functions.sql \
+	00_schema.sql 10_tables.sql 20_views.sql 30_decode.sql 40_functions.sql \
 	50_reading.sql)
 
 # ---- tests, in the order in which they run ----
 
-REGRESS_TESTS = wire_decode wire_any wire_replication wire_messages store_tables store_log server_settings server_status
+REGRESS_TESTS = wire_decode wire_replication wire_messages store_tables store_log server_settings server_status
 ISOLATION_TESTS = store_locks
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \
@@ -77,7 +79,8 @@ TAP_TESTS = \
 	t/043_hba_tls.pl \
 	t/050_tls.pl \
 	t/052_unix.pl \
-	t/060_statements.pl
+	t/060_statements.pl \
+	t/061_values.pl
 
 # ---- what PGXS is told ----
 

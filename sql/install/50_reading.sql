@@ -101,3 +101,38 @@ SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION pgwire_trace.result_columns(bigint, bigint, integer) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.result_columns(bigint, bigint, integer) IS
 'The columns of a statement''s result: name and type (its OID where it means nothing in this database; both NULL where the client never asked for a description), format text or binary. No rows for a statement without a result, or that there is not. Needs SELECT on the tables.';
+
+CREATE FUNCTION pgwire_trace.result_set(
+	session_id bigint,
+	exchange_no bigint,
+	statement_no integer DEFAULT 1)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgwire_trace_result_set'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.result_set(bigint, bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.result_set(bigint, bigint, integer) IS
+'The rows that a statement answered, as columns of the types that the caller names: FROM pgwire_trace.result_set(s, e) AS t(id int, name text). Values are read by these types'' input functions under the session''s settings. A value that does not fit is NULL, with a WARNING for the first of each column; a WARNING also says where the record of the result ends before the result did. Raises 22023 for another number of columns than there are, 0A000 for a type whose input may not be run: a domain (name its base type), or functions that would run as a recorded role that the caller could not act as. Needs SELECT on the tables.';
+
+CREATE FUNCTION pgwire_trace.explain(
+	session_id bigint,
+	exchange_no bigint,
+	statement_no integer DEFAULT 1)
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'pgwire_trace_explain'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.explain(bigint, bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.explain(bigint, bigint, integer) IS
+'The plan that a recorded statement would get now, as EXPLAIN prints it, with the recorded parameters bound. It is planned as the role that ran it, as a restricted operation in a subtransaction that is rolled back; nothing is executed. The search path is the one that the client asked for at login or the server reported (from PostgreSQL 18 on), else "$user", public. Raises 0A000, with the reason in DETAIL, for what is not exactly one statement that has a plan, for a session of another database, for a value that is not known, for a role that the caller could not act as, and for a superuser''s statement in a database where roles that are no superusers own anything that planning could run. No lines for a statement that there is not. Needs SELECT on the tables.';
+
+CREATE FUNCTION pgwire_trace.psql_script(
+	session_id bigint,
+	exchange_no bigint DEFAULT NULL)
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'pgwire_trace_psql_script'
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.psql_script(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.psql_script(bigint, bigint) IS
+'What a recorded session ran, or one of its exchanges, as a script for psql, a row a line: psql -XAtqc "select * from pgwire_trace.psql_script(5)" > script.sql. Prepared statements are PREPARE and EXECUTE with typed literals, COPY FROM STDIN has its data, errors are comments behind what failed. What a script cannot do (binary COPY, values without text, what is not in the record) is a comment that says so. Secrets were masked. No lines for a session or exchange that there is not. Needs SELECT on the tables.';

@@ -57,6 +57,7 @@ typedef struct Reading
 	bool has_exchange; /* only one is wanted */
 	int64 wanted;
 	int64 last_no;         /* of the exchange before, -1 at first */
+	char last_status;      /* of the transaction behind it */
 	MemoryContext context; /* of the exchange in hand */
 	bool is_open;
 	ReadExchange exchange;
@@ -204,6 +205,8 @@ end_exchange(Reading *reading)
 		return;
 	before = MemoryContextSwitchTo(reading->context);
 	read_follow_end(reading->follow, &reading->exchange);
+	if (reading->exchange.status != 0)
+		reading->last_status = reading->exchange.status;
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(reading->context);
 	reading->is_open = false;
@@ -235,6 +238,7 @@ begin_exchange(Reading *reading, bool has_bytes)
 
 	read_first(exchange);
 	exchange->has_bytes = has_bytes;
+	exchange->status_before = reading->last_status;
 	if (exchange->exchange_no != reading->last_no + 1)
 		reading->session->has_gap = true;
 	reading->last_no = exchange->exchange_no;

@@ -150,6 +150,7 @@ read_known_bind(ReadKnown *known, const char *name, ReadStatement *statement, Wi
 	statement->users++;
 	release(portal->statement);
 	portal->statement = statement;
+	portal->is_suspended = false;
 	if (bind.len > portal->bind_size)
 	{
 		if (portal->bind.data)

@@ -27,6 +27,19 @@ find_function(const ReadSession *session, Oid function)
 }
 
 /*
+ * Tells whether a function's OID means here what it meant in the session's database.
+ */
+bool
+read_function_is_known(const ReadSession *session, Oid function)
+{
+	HeapTuple tuple = OidIsValid(function) ? find_function(session, function) : NULL;
+
+	if (tuple)
+		ReleaseSysCache(tuple);
+	return tuple != NULL;
+}
+
+/*
  * Returns the OID of the function that a run called; InvalidOid: none.
  */
 Oid

@@ -11,6 +11,9 @@
  *		items.c		columns, values and formats inside messages
  *		split.c		the statements in the text of a Query; PREPARE, EXECUTE, DEALLOCATE
  *		value.c, type.c, container.c, parameter.c	values as text, see value.h
+ *		script.c	a session as a script for psql, see script.h
+ *		explain.c	the plan of a statement, see explain.h
+ *		input.c		values as data of types that the reader names, see input.h
  *		guard.c		calls that may fail, or run what somebody else wrote
  *
  * A session is read from its first exchange on, also when one exchange is asked
@@ -152,6 +155,7 @@ typedef struct ReadPortal
 	ReadStatement *statement; /* with a query that is not known, if need be */
 	WireSpan bind;            /* body of its Bind, a copy */
 	size_t bind_size;
+	bool is_suspended;
 } ReadPortal;
 
 typedef struct ReadKnown
@@ -228,7 +232,8 @@ typedef struct ReadExchange
 	int64 data_row_count;
 	char *sqlstate;
 	char *error_message;
-	char status; /* of the transaction, at its end; 0: not known */
+	char status_before; /* of the transaction, at its begin; 0: not known */
+	char status;        /* at its end */
 	bool is_complete;
 	bool is_truncated;
 	bool is_uncertain;
@@ -283,6 +288,7 @@ typedef struct ReadRun
 	int64 row_count;      /* what the tag says */
 	int64 data_row_count; /* rows that are in the record */
 	bool is_suspended;
+	bool is_resumed;   /* its portal had been suspended before */
 	bool is_truncated; /* not all of it is in the record */
 	const char *sqlstate;
 	const char *error_message;

@@ -262,6 +262,7 @@ describe_portal(ReadFollow *follow, char *name)
 	{
 		describe_statement(run, portal->statement);
 		run->bind = portal->bind;
+		run->is_resumed = portal->is_suspended;
 		run->formats = read_bind_result_formats(portal->bind);
 	}
 	run->portal_name = name;
@@ -379,6 +380,18 @@ follow_tag(ReadFollow *follow)
 }
 
 /*
+ * Notes that a portal is suspended.
+ */
+static void
+suspend_portal(ReadFollow *follow, const char *name)
+{
+	ReadPortal *portal = read_known_portal(follow->known, name);
+
+	if (portal)
+		portal->is_suspended = true;
+}
+
+/*
  * Ends a run; see follow.h.
  */
 void
@@ -393,6 +406,8 @@ follow_end_run(ReadFollow *follow)
 	if (follow->sink->run)
 		follow->sink->run(follow->arg, run);
 	follow_tag(follow);
+	if (run->is_suspended && run->portal_name)
+		suspend_portal(follow, run->portal_name);
 	follow->is_running = false;
 	follow->runs++;
 	if (run->sqlstate)

@@ -102,6 +102,9 @@ extern int read_column_format(const ReadRun *run, int column);
 extern Oid read_run_function(const ReadRun *run);
 extern char *read_function_name(const ReadSession *session, const ReadRun *run);
 
+/* Whether a function's OID means in this database what it meant in the session's. */
+extern bool read_function_is_known(const ReadSession *session, Oid function);
+
 /* ---- container.c ---- */
 
 extern void container_append(ReadSession *session, const ReadType *type, WireSpan bytes,

@@ -92,8 +92,7 @@ typedef struct Session
 	int64_t authenticated_at; /* since accepted_at; -1 */
 	int64_t ended_at;
 	struct sockaddr_storage client_addr;
-	uint32_t client_uid;      /* of a client on a Unix socket; UINT32_MAX: unknown */
-	int64_t last_finished_at; /* of the exchange before, async ones aside */
+	uint32_t client_uid; /* of a client on a Unix socket; UINT32_MAX: unknown */
 	uint32_t exchange_count;
 	uint64_t dropped_exchanges;
 	int64_t backend_start;
@@ -225,16 +224,8 @@ extern void pump_server_gone(Session *session);
 
 /* record.c */
 extern bool record_session(Session *session);
-/* Masks what must never be stored in the kept bytes of an exchange. */
-extern void record_mask(const Session *session, Exchange *exchange);
-/* The relay's tuple, empty; and the same added to the journal's batch, when it is full. */
-extern Tuple *record_tuple(Relay *relay, int columns);
-extern bool record_add(Session *session, JournalRecordType type, int64_t recorded_at, Tuple *tuple);
-
-/* row.c */
 extern bool record_exchange(Session *session, Exchange *exchange);
-/* Sends a text that came in a Parse to the journal, unless that has it. */
-extern void record_text_used(Session *session, const Text *text);
+extern bool record_text(Session *session, const Text *text);
 
 /* turn.c */
 extern void turn_exchange_finished(Tracker *tracker, Exchange *exchange);

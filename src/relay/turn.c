@@ -114,8 +114,6 @@ turn_exchange_finished(Tracker *tracker, Exchange *exchange)
 		else
 			add_exchange(session, exchange);
 	}
-	if (exchange_kind(exchange) != FACTS_ASYNC)
-		session->last_finished_at = exchange->finished_at;
 	exchange_release(&relay->exchanges, exchange);
 }
 
@@ -132,15 +130,15 @@ turn_part_finished(Tracker *tracker, Exchange *exchange)
 }
 
 /*
- * Takes note of a text that came in a Parse, or that a Bind uses.
+ * Sends a text that came in a Parse to the journal, once.
  */
 void
 turn_text_seen(Tracker *tracker, const Text *text)
 {
 	Session *session = session_of(tracker);
 
-	if (session->is_recorded)
-		record_text_used(session, text);
+	if (session->is_recorded && text_must_send(session->relay->texts, text))
+		record_text(session, text);
 }
 
 /*

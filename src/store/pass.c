@@ -43,12 +43,13 @@ check_gap(const Position *position, const JournalRecord *record)
 static int64
 time_of(const JournalRecord *record)
 {
-	RecordHeader header;
+	uint64 time;
 
-	if (record->type != JOURNAL_EXCHANGE || record->length < sizeof(header))
+	if (record->type != JOURNAL_EXCHANGE ||
+	    record->length < sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(time))
 		return 0;
-	memcpy(&header, record->payload, sizeof(header));
-	return header.recorded_at;
+	memcpy(&time, record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT, sizeof(time));
+	return (int64) pg_ntoh64(time);
 }
 
 /*

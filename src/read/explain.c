@@ -1,0 +1,256 @@
+/*
+ * explain.c
+ *	  The plan that a recorded statement would get now.
+ *
+ * Planning runs code: a literal is read by its type's input, constants are folded by
+ * calling functions, checks of domains among them.  So everything from parse analysis on
+ * is done as the recorded role, restricted, in a subtransaction that is undone.  Where
+ * that role is a superuser it would run whatever anybody wrote, as superuser; then the
+ * database must not have functions, types or tables of others at all.
+ */
+#include "read/explain.h"
+
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "commands/explain.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_node.h"
+#include "parser/parser.h"
+#include "read/guard.h"
+#include "read/value.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+/* Whether the database has what a role that is no superuser could have put code into. */
+#define OTHERS_QUERY                                                                        \
+	"SELECT 1 FROM pg_catalog.pg_roles r WHERE NOT r.rolsuper AND ("                        \
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE proowner OPERATOR(pg_catalog.=) r.oid " \
+	"AND oid OPERATOR(pg_catalog.>=) 16384) OR "                                            \
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relowner OPERATOR(pg_catalog.=) "      \
+	"r.oid AND oid OPERATOR(pg_catalog.>=) 16384) OR "                                      \
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE typowner OPERATOR(pg_catalog.=) r.oid " \
+	"AND oid OPERATOR(pg_catalog.>=) 16384)) LIMIT 1"
+
+/* A statement being explained. */
+typedef struct Explaining
+{
+	ReadSession *session;
+	const char *query;
+	int count; /* of parameters */
+	const Oid *types;
+	const ReadValue *values;
+	List *lines;
+	DestReceiver receiver; /* adds to `current`'s lines */
+} Explaining;
+
+/* A DestReceiver has no argument of ours. */
+static Explaining *current;
+
+/*
+ * Raises that a statement can't be explained, and why.
+ */
+static void
+refuse(const ReadRun *run, const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("statement %d of recorded exchange %lld cannot be explained",
+	                       run->statement_no, (long long) run->exchange->exchange_no),
+	                errdetail_internal("%s", detail)));
+}
+
+/*
+ * Tells whether roles that are no superusers own anything here.
+ */
+static bool
+others_own_something(void)
+{
+	bool found;
+
+	if (SPI_execute(OTHERS_QUERY, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the catalogs");
+	found = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
+ * Raises unless a statement and its role allow that it is explained.
+ */
+static void
+check(const ReadSession *session, const ReadRun *run)
+{
+	const char *problem = read_role_problem(session);
+
+	if (!session->is_here)
+		refuse(run, psprintf("It ran in database \"%s\".",
+		                     session->database_name ? session->database_name : ""));
+	if (run->kind == READ_RUN_CALL)
+		refuse(run, "It is a function call.");
+	if (!run->query)
+		refuse(run, "Its text is not known.");
+	if (!run->exchange->has_bytes)
+		refuse(run, "It was recorded without its values.");
+	if (problem)
+		refuse(run, psprintf("It is planned as the role that ran it: %s.", problem));
+	if (superuser_arg(session->role) && others_own_something())
+		refuse(run, psprintf("It was run by superuser \"%s\", and planning it could run functions "
+		                     "of other roles as such.",
+		                     session->user_name));
+}
+
+/*
+ * Takes a row of the plan.
+ */
+static bool
+take_line(TupleTableSlot *slot, DestReceiver *self)
+{
+	bool is_null;
+	Datum value = slot_getattr(slot, 1, &is_null);
+
+	if (!is_null)
+		current->lines = lappend(current->lines, TextDatumGetCString(value));
+	return true;
+}
+
+static void
+begin_lines(DestReceiver *self, int operation, TupleDesc columns)
+{
+}
+
+static void
+end_lines(DestReceiver *self)
+{
+}
+
+/*
+ * Returns the statement to explain: what a cursor or a new table is made from counts.
+ */
+static RawStmt *
+parse(const char *query)
+{
+	List *statements = raw_parser(query, RAW_PARSE_DEFAULT);
+	RawStmt *raw;
+
+	if (list_length(statements) != 1)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("it is %d statements", list_length(statements))));
+	raw = linitial_node(RawStmt, statements);
+	if (IsA(raw->stmt, DeclareCursorStmt))
+		raw->stmt = ((DeclareCursorStmt *) raw->stmt)->query;
+	else if (IsA(raw->stmt, CreateTableAsStmt))
+		raw->stmt = ((CreateTableAsStmt *) raw->stmt)->query;
+	if (IsA(raw->stmt, SelectStmt))
+		((SelectStmt *) raw->stmt)->intoClause = NULL;
+	else if (!IsA(raw->stmt, InsertStmt) && !IsA(raw->stmt, UpdateStmt) &&
+	         !IsA(raw->stmt, DeleteStmt) && !IsA(raw->stmt, MergeStmt))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("it is no statement that has a plan")));
+	return raw;
+}
+
+/*
+ * Makes the parameters of a statement from the recorded values.
+ */
+static ParamListInfo
+make_parameters(const Explaining *explaining, const Oid *types, int count)
+{
+	ParamListInfo list = makeParamList(count);
+
+	for (int i = 0; i < count; i++)
+	{
+		ParamExternData *parameter = &list->params[i];
+		const ReadValue *value = i < explaining->count ? &explaining->values[i] : NULL;
+		Oid function;
+		Oid io_parameter;
+
+		if (!value || (!value->is_null && !value->is_text))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			                errmsg("the value of parameter %d is not known: %s", i + 1,
+			                       value ? value->reason : "it was not bound")));
+		parameter->ptype = OidIsValid(types[i]) ? types[i] : TEXTOID;
+		parameter->pflags = PARAM_FLAG_CONST;
+		parameter->isnull = value->is_null;
+		getTypeInputInfo(parameter->ptype, &function, &io_parameter);
+		parameter->value = OidInputFunctionCall(
+		    function, value->is_null ? NULL : pnstrdup(value->text, value->len), io_parameter, -1);
+	}
+	return list;
+}
+
+/*
+ * Gives this process a setting that names and constants are read by.
+ */
+static void
+apply_setting(const ReadSession *session, ReadSetting setting, const char *otherwise)
+{
+	const char *value = session->settings[setting];
+
+	set_config_option(read_setting_names[setting], value ? value : otherwise, PGC_USERSET,
+	                  PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+}
+
+/*
+ * Explains a statement as the recorded role.
+ */
+static void
+explain(void *arg)
+{
+	Explaining *explaining = arg;
+	ExplainStmt *statement = makeNode(ExplainStmt);
+	ParseState *state = make_parsestate(NULL);
+	ReadRole before;
+	int count = explaining->count;
+	Oid *types = palloc(sizeof(Oid) * Max(count, 1));
+
+	memcpy(types, explaining->types, sizeof(Oid) * count);
+	apply_setting(explaining->session, READ_SEARCH_PATH, "\"$user\", public");
+	apply_setting(explaining->session, READ_STANDARD_STRINGS, "on");
+	read_role_enter(explaining->session, &before);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	statement->query = (Node *) parse_analyze_varparams(parse(explaining->query), explaining->query,
+	                                                    &types, &count, NULL);
+	state->p_sourcetext = explaining->query;
+	current = explaining;
+	ExplainQuery(state, statement, make_parameters(explaining, types, count),
+	             &explaining->receiver);
+	PopActiveSnapshot();
+	read_role_leave(&before);
+}
+
+/*
+ * Returns the lines of the plan; see explain.h.
+ */
+List *
+read_explain(ReadSession *session, const ReadRun *run)
+{
+	Explaining explaining = {.session = session, .query = run->query};
+	ReadBytes *bytes;
+	ReadValue *values;
+	Oid *types;
+	ErrorData *error;
+
+	check(session, run);
+	explaining.count = read_parameters(session, run, &bytes);
+	values = palloc(sizeof(ReadValue) * Max(explaining.count, 1));
+	types = palloc(sizeof(Oid) * Max(explaining.count, 1));
+	read_values(session, explaining.count, bytes, values);
+	for (int i = 0; i < explaining.count; i++)
+		types[i] = bytes[i].type;
+	explaining.values = values;
+	explaining.types = types;
+	explaining.receiver = (DestReceiver){.receiveSlot = take_line,
+	                                     .rStartup = begin_lines,
+	                                     .rShutdown = end_lines,
+	                                     .rDestroy = end_lines,
+	                                     .mydest = DestNone};
+	read_session_apply(session);
+	if (!read_guard_undone(session, explain, &explaining, &error))
+		refuse(run, error->message);
+	return explaining.lines;
+}
