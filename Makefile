@@ -36,7 +36,7 @@ READ_FILES = \
 	script_copy script_text session split type value
 API_FILES = \
 	align decode decode_args decode_formats diff diff_body diff_columns diff_exchange \
-	diff_outline explain flush install json json_encode json_encode_value json_write \
+	diff_outline explain flush install json json_encode json_encode_value json_row json_write \
 	messages messages_list messages_read result result_set script session statement status \
 	trace
 

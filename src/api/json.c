@@ -37,6 +37,7 @@ typedef struct Builder
 {
 	const JsonContext *context;
 	JsonWriter *writer;
+	bool hides_secrets;   /* as they are masked, or differ between two runs */
 	bool lists_errors;    /* error fields are a list, not keys of the body */
 	int last_error_place; /* of the last error field, in the server's order */
 } Builder;
@@ -109,20 +110,26 @@ put_masked(Builder *builder, const WireEvent *event)
 }
 
 /*
+ * Tells whether fields of a kind are masked before they are stored.
+ */
+static bool
+is_secret(WireKind kind)
+{
+	return kind == WIRE_KIND_SECRET || kind == WIRE_KIND_SECRET_STRING ||
+	       kind == WIRE_KIND_SECRET_VALUE;
+}
+
+/*
  * Adds a string, bytes or a value, unless it is a secret.
  */
 static bool
 put_bytes(Builder *builder, const WireEvent *event)
 {
-	bool is_secret = event->field == WIRE_KIND_SECRET || event->field == WIRE_KIND_SECRET_STRING ||
-	                 event->field == WIRE_KIND_SECRET_VALUE;
-
 	if (event->kind == WIRE_EVENT_VALUE && event->number < 0)
 		return json_put_constant(builder->writer, event->name, JSON_NULL);
-	if (is_secret && builder->context->is_regress)
-		return put_placeholder(builder, event->name, "BBBB");
-	if (is_secret && builder->context->is_masked)
-		return put_masked(builder, event);
+	if (builder->hides_secrets && is_secret(event->field))
+		return builder->context->is_regress ? put_placeholder(builder, event->name, "BBBB")
+		                                    : put_masked(builder, event);
 	return json_put_bytes(builder->writer, &builder->context->encoding, event->name, event->bytes,
 	                      event->is_binary);
 }
@@ -225,6 +232,15 @@ end_part(Builder *builder, const WireEvent *event)
 }
 
 /*
+ * Tells whether a list is no array: error fields that are keys of the body.
+ */
+static bool
+is_no_list(const Builder *builder, const WireEvent *event)
+{
+	return event->field == WIRE_KIND_ERROR_FIELDS && !builder->lists_errors;
+}
+
+/*
  * Takes an event of the walk.  False: the body is too long for jsonb, or the walk
  * must be done again.
  */
@@ -232,8 +248,6 @@ static bool
 take_event(void *arg, const WireEvent *event)
 {
 	Builder *builder = arg;
-	bool is_error_list = event->field == WIRE_KIND_ERROR_FIELDS && !builder->lists_errors;
-
 	switch (event->kind)
 	{
 		case WIRE_EVENT_NUMBER:
@@ -244,9 +258,10 @@ take_event(void *arg, const WireEvent *event)
 		case WIRE_EVENT_ERROR_FIELD:
 			return put_error_field(builder, event);
 		case WIRE_EVENT_LIST:
-			return is_error_list || json_begin(builder->writer, event->name, JSON_ARRAY);
+			return is_no_list(builder, event) ||
+			       json_begin(builder->writer, event->name, JSON_ARRAY);
 		case WIRE_EVENT_LIST_END:
-			if (!is_error_list)
+			if (!is_no_list(builder, event))
 				json_end(builder->writer);
 			return true;
 		case WIRE_EVENT_ITEM:
@@ -375,10 +390,13 @@ put_fields(Builder *builder, const WireMessage *message, WireWalk *walk)
 Jsonb *
 json_message_body(const JsonContext *context, const WireMessage *message, bool *is_cut)
 {
-	Builder builder = {.context = context, .writer = context->writer};
+	Builder builder = {.context = context,
+	                   .writer = context->writer,
+	                   .hides_secrets = context->is_masked || context->is_regress};
 	WireWalk walk = {.formats = context->formats,
 	                 .data_is_binary = context->data_is_binary,
 	                 .content = message->content};
+	Jsonb *row;
 	bool is_whole;
 
 	*is_cut = message->form == WIRE_FORM_CUT;
@@ -386,6 +404,8 @@ json_message_body(const JsonContext *context, const WireMessage *message, bool *
 		return truncated_body(context, message->body);
 	if (message->id == WIRE_MSG_Unknown)
 		return unknown_body(context, message, is_cut);
+	if ((row = json_row_body(context, message)))
+		return row;
 	is_whole = put_fields(&builder, message, &walk);
 	if (!is_whole && builder.lists_errors)
 		is_whole = put_fields(&builder, message, &walk);

@@ -4,7 +4,8 @@
  *
  *		walker --events--> json.c --values--> json_write.c --> jsonb
  *
- * json.c knows what a body looks like, json_write.c what jsonb is made of.
+ * json.c knows what a body looks like, json_write.c what jsonb is made of.  Plain
+ * rows have a shorter way, json_row.c.
  */
 #ifndef API_JSON_H
 #define API_JSON_H
@@ -37,8 +38,9 @@ extern JsonWriter *json_writer_create(void);
 /*
  * Add a value to the innermost container that is not ended, or begin and end such
  * a container.  In an object each value has a key that no other there has; in an
- * array it is NULL.  Keys and bytes are not copied: they must stay as they are
- * until json_finish.  False: what was added is more than jsonb can hold.
+ * array it is NULL.  Keys are constants, told apart by their address; bytes are not
+ * copied: they must stay as they are until json_finish.  False: what was added is
+ * more than jsonb can hold.
  */
 extern bool json_begin(JsonWriter *writer, const char *key, JsonKind kind);
 extern void json_end(JsonWriter *writer);
@@ -51,6 +53,33 @@ extern bool json_put_constant(JsonWriter *writer, const char *key, JsonKind kind
 extern bool json_put_bytes(JsonWriter *writer, const ReadEncoding *encoding, const char *key,
                            WireSpan bytes, bool is_binary);
 
+/*
+ * Copies bytes and returns the place behind them.  Most are few, and a call would
+ * cost more than their copy: two overlapping pieces make any length between theirs.
+ */
+static inline char *
+json_copy(char *at, const void *bytes, size_t len)
+{
+	const char *from = bytes;
+
+	if (len > 16)
+		memcpy(at, from, len);
+	else if (len >= 8)
+	{
+		memcpy(at, from, 8);
+		memcpy(at + len - 8, from + len - 8, 8);
+	}
+	else if (len >= 4)
+	{
+		memcpy(at, from, 4);
+		memcpy(at + len - 4, from + len - 4, 4);
+	}
+	else
+		for (size_t i = 0; i < len; i++)
+			at[i] = from[i];
+	return at + len;
+}
+
 /* Forgets what was added. */
 extern void json_reset(JsonWriter *writer);
 
@@ -59,8 +88,6 @@ extern void json_reset(JsonWriter *writer);
  * is one outermost container, and all are ended.
  */
 extern Jsonb *json_finish(JsonWriter *writer);
-
-/* ---- json.c ---- */
 
 /* What makes a body's jsonb besides its bytes. */
 typedef struct JsonContext
@@ -72,6 +99,16 @@ typedef struct JsonContext
 	WireFormats formats; /* of a DataRow or function result, as other messages say */
 	bool data_is_binary; /* of CopyData, likewise */
 } JsonContext;
+
+/* ---- json_row.c ---- */
+
+/*
+ * Returns the body of a whole message that is one list of values, all of them
+ * plain text or NULL, in the present memory context; NULL for any other.
+ */
+extern Jsonb *json_row_body(const JsonContext *context, const WireMessage *message);
+
+/* ---- json.c ---- */
 
 /* Looks up what it takes to show values of an encoding; makes the writer. */
 extern void json_context_init(JsonContext *context, int encoding);

@@ -33,11 +33,10 @@
 /* A value that was added. */
 typedef struct JsonNode
 {
-	JsonKind kind;
-	int next;   /* node behind it and all in it; while it is not ended, the
-	                 * container around it */
+	uint16 kind; /* JsonKind */
+	uint16 key_len;
+	int next;   /* node behind it and all in it; of an open one: the container around */
 	uint32 len; /* of its bytes; of a container: how many values are in it */
-	uint32 key_len;
 	const char *key;
 	union
 	{
@@ -62,6 +61,10 @@ struct JsonWriter
 	int size;
 	int open;    /* innermost container that is not ended; -1: none */
 	size_t most; /* bytes that the jsonb may take */
+	/* the keys of the last object as they came, and which comes where */
+	const char *sorted_keys[MAX_KEYS];
+	int sorted_places[MAX_KEYS];
+	int sorted_count;
 	NumberSlot numbers[NUMBER_SLOTS];
 };
 
@@ -112,10 +115,10 @@ add_node(JsonWriter *writer, const char *key, JsonKind kind, size_t len)
 	if (writer->open >= 0)
 		writer->nodes[writer->open].len++;
 	node = &writer->nodes[writer->count++];
-	node->kind = kind;
+	node->kind = (uint16) kind;
 	node->next = writer->count;
 	node->key = key;
-	node->key_len = (uint32) key_len;
+	node->key_len = (uint16) key_len;
 	return node;
 }
 
@@ -151,8 +154,8 @@ json_end(JsonWriter *writer)
 /*
  * Adds a string.
  */
-bool
-json_put_string(JsonWriter *writer, const char *key, const void *bytes, size_t len)
+static inline bool
+put_string(JsonWriter *writer, const char *key, const void *bytes, size_t len)
 {
 	JsonNode *node = add_node(writer, key, JSON_STRING, len);
 
@@ -161,6 +164,15 @@ json_put_string(JsonWriter *writer, const char *key, const void *bytes, size_t l
 	node->bytes = bytes;
 	node->len = (uint32) len;
 	return true;
+}
+
+/*
+ * Adds a string, for others.
+ */
+bool
+json_put_string(JsonWriter *writer, const char *key, const void *bytes, size_t len)
+{
+	return put_string(writer, key, bytes, len);
 }
 
 /*
@@ -213,9 +225,11 @@ json_put_bytes(JsonWriter *writer, const ReadEncoding *encoding, const char *key
 
 	if (bytes.len > JENTRY_OFFLENMASK) /* before it is converted */
 		return false;
+	if (!is_binary && read_is_plain(bytes.data, bytes.len))
+		return put_string(writer, key, bytes.data, bytes.len);
 	text = is_binary ? NULL : read_text(encoding, bytes, &len);
 	if (text)
-		return json_put_string(writer, key, text, len);
+		return put_string(writer, key, text, len);
 	if (!json_begin(writer, key, JSON_OBJECT) ||
 	    !json_put_hex(writer, "hex", bytes.data, bytes.len))
 		return false;
@@ -270,12 +284,10 @@ lay_value(JsonWriter *writer, int index, char *at, JEntry *entry)
 	char *begin = at;
 	uint32 type = JENTRY_ISSTRING;
 
-	switch (node->kind)
+	switch ((JsonKind) node->kind)
 	{
 		case JSON_STRING:
-			if (node->len > 0)
-				memcpy(at, node->bytes, node->len);
-			at += node->len;
+			at = json_copy(at, node->bytes, node->len);
 			break;
 		case JSON_HEX:
 			at += hex_encode(node->bytes, node->len, at);
@@ -304,7 +316,7 @@ lay_value(JsonWriter *writer, int index, char *at, JEntry *entry)
  * Writes the entry of a container's value number i, of which the data ends at
  * `end` in the container's: mostly its length, here and there that end.
  */
-static void
+static inline void
 set_entry(JEntry *entries, int i, JEntry entry, size_t end)
 {
 	if (i % JB_OFFSET_STRIDE == 0)
@@ -324,24 +336,50 @@ is_before(const JsonNode *a, const JsonNode *b)
 }
 
 /*
- * Lists an object's values by their keys, in jsonb's order.
+ * Finds the order of some values' keys, and keeps it.
  */
 static void
-sort_values(const JsonWriter *writer, int object, int order[MAX_KEYS])
+sort_keys(JsonWriter *writer, const int *values, int count)
 {
 	const JsonNode *nodes = writer->nodes;
+	int *places = writer->sorted_places;
+
+	for (int i = 0; i < count; i++)
+	{
+		int place = i;
+
+		for (; place > 0 && is_before(&nodes[values[i]], &nodes[values[places[place - 1]]]);
+		     place--)
+			places[place] = places[place - 1];
+		places[place] = i;
+		writer->sorted_keys[i] = nodes[values[i]].key;
+	}
+	writer->sorted_count = count;
+}
+
+/*
+ * Lists an object's values by their keys, in jsonb's order.  The next object often
+ * has the same keys as the last: columns, errors.
+ */
+static void
+sort_values(JsonWriter *writer, int object, int order[MAX_KEYS])
+{
+	const JsonNode *nodes = writer->nodes;
+	int values[MAX_KEYS];
 	int count = 0;
+	bool is_known = nodes[object].len == (uint32) writer->sorted_count;
 
 	if (nodes[object].len > MAX_KEYS)
 		elog(ERROR, "too many keys for an object");
 	for (int i = object + 1; i < nodes[object].next; i = nodes[i].next)
 	{
-		int place = count++;
-
-		for (; place > 0 && is_before(&nodes[i], &nodes[order[place - 1]]); place--)
-			order[place] = order[place - 1];
-		order[place] = i;
+		is_known = is_known && nodes[i].key == writer->sorted_keys[count];
+		values[count++] = i;
 	}
+	if (!is_known)
+		sort_keys(writer, values, count);
+	for (int i = 0; i < count; i++)
+		order[i] = values[writer->sorted_places[i]];
 }
 
 /*
@@ -394,9 +432,12 @@ lay_container(JsonWriter *writer, int container, char *at)
 		return lay_object(writer, container, entries, at);
 	for (int value = container + 1; value < nodes[container].next; value = nodes[value].next)
 	{
-		JEntry entry;
+		JEntry entry = nodes[value].len;
 
-		at = lay_value(writer, value, at, &entry);
+		if (nodes[value].kind == JSON_STRING) /* mostly */
+			at = json_copy(at, nodes[value].bytes, nodes[value].len);
+		else
+			at = lay_value(writer, value, at, &entry);
 		set_entry(entries, i++, entry, at - begin);
 	}
 	return at;

@@ -28,32 +28,6 @@ read_encoding_init(ReadEncoding *encoding, int from)
 }
 
 /*
- * Tells whether bytes are ASCII without a zero byte, eight at a time.
- */
-static bool
-is_plain_ascii(const uint8 *data, size_t len)
-{
-	const uint64 ones = UINT64CONST(0x0101010101010101);
-	uint64 bad = 0;
-	size_t at = 0;
-
-	for (; at + 8 <= len; at += 8)
-	{
-		uint64 word;
-
-		memcpy(&word, data + at, 8);
-		/* the high bit of a byte: set in itself, or borrowed for because it is zero */
-		bad |= word | (word - ones);
-	}
-	if (bad & (ones << 7))
-		return false;
-	for (; at < len; at++)
-		if (data[at] == 0 || data[at] > 0x7f)
-			return false;
-	return true;
-}
-
-/*
  * Converts all of some text.  Returns NULL if it has no equivalent.
  */
 static char *
@@ -110,7 +84,7 @@ read_text(const ReadEncoding *encoding, WireSpan bytes, size_t *len)
 	*len = bytes.len;
 	if (bytes.len == 0)
 		return "";
-	if (is_plain_ascii(bytes.data, bytes.len))
+	if (read_is_plain(bytes.data, bytes.len))
 		return text;
 	if (bytes.len > MaxAllocSize ||
 	    !pg_verify_mbstr(encoding->encoding, text, (int) bytes.len, true))

@@ -36,4 +36,38 @@ extern void read_encoding_init(ReadEncoding *encoding, int from);
  */
 extern const char *read_text(const ReadEncoding *encoding, WireSpan bytes, size_t *len);
 
+/*
+ * Tells whether eight bytes are ASCII and none is zero.
+ */
+static inline bool
+read_is_plain_word(const uint8 *data)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	uint64 word;
+
+	memcpy(&word, data, sizeof(word));
+	/* the high bit of a byte: set in itself, or borrowed for because it is zero */
+	return ((word | (word - ones)) & (ones << 7)) == 0;
+}
+
+/*
+ * Tells whether bytes are ASCII without a zero byte: then they are text in any
+ * encoding, in place.
+ */
+static inline bool
+read_is_plain(const uint8 *data, size_t len)
+{
+	if (len < 8)
+	{
+		for (size_t at = 0; at < len; at++)
+			if (data[at] == 0 || data[at] > 0x7f)
+				return false;
+		return true;
+	}
+	for (size_t at = 0; at + 8 < len; at += 8)
+		if (!read_is_plain_word(data + at))
+			return false;
+	return read_is_plain_word(data + len - 8);
+}
+
 #endif /* READ_ENCODING_H */
