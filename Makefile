@@ -64,7 +64,9 @@ INSTALL_PIECES = $(addprefix sql/install/, \
 
 # ---- tests, in the order in which they run ----
 
-REGRESS_TESTS = wire_decode wire_replication wire_messages store_tables store_log server_settings server_status
+REGRESS_TESTS = \
+	wire_decode wire_replication wire_messages wire_diff \
+	store_tables store_log server_settings server_status
 ISOLATION_TESTS = store_locks
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \

@@ -52,7 +52,7 @@ take_first(void *arg, const RecordedMessage *recorded)
 		return;
 	before = MemoryContextSwitchTo(first->context);
 	first->name = json_message_name(recorded->message);
-	first->body = diff_message_body(recorded);
+	first->body = diff_message_body(recorded, NULL);
 	MemoryContextSwitchTo(before);
 }
 

@@ -27,11 +27,11 @@ typedef struct DiffOutline
 	bool has_columns; /* not all of its bytes are there */
 } DiffOutline;
 
-/* A message's keys: all that it says; its query without constants; its name. */
-extern void diff_message_keys(const RecordedMessage *recorded, const Jsonb *body, AlignKeys *keys);
-
-/* Returns its body in regress mode. */
-extern Jsonb *diff_message_body(const RecordedMessage *recorded);
+/*
+ * Returns a message's body in regress mode, and its keys unless they are NULL: all
+ * that it says; its query without constants; its name.
+ */
+extern Jsonb *diff_message_body(const RecordedMessage *recorded, AlignKeys *keys);
 
 /* Adds a key to one that stands for those before it. */
 extern uint64 diff_add_key(uint64 before, uint64 key);
@@ -63,6 +63,6 @@ extern void diff_exchanges(ReturnSetInfo *result, const int64 sessions[2], const
                            const DiffOutline *right);
 
 /* Returns the places in which two bodies differ: the first few, as in jsonpath. */
-extern char *diff_places(const Jsonb *left, const Jsonb *right);
+extern const char *diff_places(const Jsonb *left, const Jsonb *right);
 
 #endif /* API_DIFF_H */

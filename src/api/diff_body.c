@@ -150,7 +150,7 @@ compare_containers(Comparing *comparing, JsonbContainer *left, JsonbContainer *r
 /*
  * Returns the places in which two bodies differ; see diff.h.
  */
-char *
+const char *
 diff_places(const Jsonb *left, const Jsonb *right)
 {
 	Comparing comparing = {.count = 0};
@@ -159,5 +159,5 @@ diff_places(const Jsonb *left, const Jsonb *right)
 	initStringInfo(&comparing.path);
 	compare_containers(&comparing, unconstify(JsonbContainer *, &left->root),
 	                   unconstify(JsonbContainer *, &right->root));
-	return comparing.places.data;
+	return comparing.count > 0 ? comparing.places.data : "behind what is shown";
 }

@@ -67,12 +67,12 @@ static void
 take_message(void *arg, const RecordedMessage *recorded)
 {
 	Side *side = arg;
-	Jsonb *body = diff_message_body(recorded);
-	DiffMessage *message =
-	    add_message(side, &side->streams[recorded->direction == WIRE_BACKEND],
-	                json_message_name(recorded->message), recorded->message_no, body);
+	AlignKeys keys;
+	Jsonb *body = diff_message_body(recorded, &keys);
+	Stream *stream = &side->streams[recorded->direction == WIRE_BACKEND];
+	const char *name = json_message_name(recorded->message);
 
-	diff_message_keys(recorded, body, &message->keys);
+	add_message(side, stream, name, recorded->message_no, body)->keys = keys;
 }
 
 /*

@@ -67,31 +67,38 @@ statement_key(const WireMessage *message, uint64 name)
 }
 
 /*
- * Sets a message's keys; see diff.h.
+ * Sets a message's keys.  What is too long for its body counts by its bytes.
  */
-void
-diff_message_keys(const RecordedMessage *recorded, const Jsonb *body, AlignKeys *keys)
+static void
+set_keys(AlignKeys *keys, const WireMessage *message, const Jsonb *body, bool is_cut)
 {
-	const char *text = json_message_name(recorded->message);
+	const char *text = json_message_name(message);
 	uint64 name = hash_bytes_extended((const unsigned char *) text, (int) strlen(text), 0);
 
 	keys->key[0] = hash_bytes_extended((const unsigned char *) &body->root,
 	                                   (int) (VARSIZE(body) - VARHDRSZ), name);
-	keys->key[1] = statement_key(recorded->message, name);
+	if (is_cut)
+		keys->key[0] =
+		    hash_bytes_extended(message->body.data, (int) message->body.len, keys->key[0]);
+	keys->key[1] = statement_key(message, name);
 	keys->key[2] = name;
 }
 
 /*
- * Returns a message's body in regress mode.
+ * Returns a message's body in regress mode, and its keys; see diff.h.
  */
 Jsonb *
-diff_message_body(const RecordedMessage *recorded)
+diff_message_body(const RecordedMessage *recorded, AlignKeys *keys)
 {
 	JsonContext context = *recorded->context;
 	bool is_cut;
+	Jsonb *body;
 
 	context.is_regress = true;
-	return json_message_body(&context, recorded->message, &is_cut);
+	body = json_message_body(&context, recorded->message, &is_cut);
+	if (keys)
+		set_keys(keys, recorded->message, body, is_cut);
+	return body;
 }
 
 /*
@@ -148,7 +155,7 @@ take_message(void *arg, const RecordedMessage *recorded)
 		end_exchange(outlining);
 		last = begin_exchange(outlining, recorded->exchange_no);
 	}
-	diff_message_keys(recorded, diff_message_body(recorded), &keys);
+	diff_message_body(recorded, &keys);
 	sum = is_request ? &last->keys : &outlining->answer_keys;
 	for (int level = 0; level < ALIGN_LEVELS; level++)
 		sum->key[level] = diff_add_key(sum->key[level], keys.key[level]);

@@ -22,11 +22,18 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(pgwire_trace_trace_lines);
+
+/*
+ * Values behind so many bytes of a line are cut: text can't be longer than 1 GB,
+ * and may grow fourfold on its way to the client.
+ */
+#define MOST_LINE (192 * 1024 * 1024)
 
 /* Lines being made. */
 typedef struct Tracing
@@ -54,19 +61,64 @@ is_printable(uint8 byte)
 }
 
 /*
- * Prints bytes between quotes, those that are not printable as \xNN.
+ * Returns how many bytes still fit a line, if each takes so many.
+ */
+static size_t
+bytes_left(StringInfo line, size_t each)
+{
+	return line->len < MOST_LINE ? (size_t) (MOST_LINE - line->len) / each : 0;
+}
+
+/*
+ * Prints bytes, those that are not printable as \xNN; as many as fit.
+ */
+static void
+print_escaped(StringInfo line, WireSpan bytes)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t len = Min(bytes.len, bytes_left(line, 4));
+
+	for (size_t i = 0; i < len; i++)
+	{
+		uint8 byte = bytes.data[i];
+
+		if (is_printable(byte))
+			appendStringInfoCharMacro(line, (char) byte);
+		else
+		{
+			const char escaped[4] = {'\\', 'x', digits[byte >> 4], digits[byte & 0xf]};
+
+			appendBinaryStringInfo(line, escaped, sizeof(escaped));
+		}
+	}
+	if (len < bytes.len)
+		appendStringInfoString(line, "...");
+}
+
+/*
+ * Prints text of the database, as much as fits.
+ */
+static void
+print_database_text(StringInfo line, const char *text, size_t len)
+{
+	size_t left = bytes_left(line, 1);
+
+	if (len > left)
+		appendBinaryStringInfo(line, text, pg_mbcliplen(text, (int) len, (int) left));
+	else
+		appendBinaryStringInfo(line, text, (int) len);
+	if (len > left)
+		appendStringInfoString(line, "...");
+}
+
+/*
+ * Prints bytes between quotes.
  */
 static void
 print_bytes(StringInfo line, WireSpan bytes)
 {
 	appendStringInfoString(line, " '");
-	for (size_t i = 0; i < bytes.len; i++)
-	{
-		if (is_printable(bytes.data[i]))
-			appendStringInfoCharMacro(line, (char) bytes.data[i]);
-		else
-			appendStringInfo(line, "\\x%02x", bytes.data[i]);
-	}
+	print_escaped(line, bytes);
 	appendStringInfoChar(line, '\'');
 }
 
@@ -82,15 +134,9 @@ print_string(const JsonContext *context, StringInfo line, WireSpan bytes)
 
 	appendStringInfoString(line, " \"");
 	if (text)
-		appendBinaryStringInfo(line, text, (int) len);
+		print_database_text(line, text, len);
 	else
-		for (size_t i = 0; i < bytes.len; i++)
-		{
-			if (is_printable(bytes.data[i]))
-				appendStringInfoCharMacro(line, (char) bytes.data[i]);
-			else
-				appendStringInfo(line, "\\x%02x", bytes.data[i]);
-		}
+		print_escaped(line, bytes);
 	appendStringInfoChar(line, '"');
 }
 
