@@ -13,7 +13,7 @@ max_wal_senders = 10
 max_replication_slots = 10
 max_prepared_transactions = 10
 logical_decoding_work_mem = 64kB
-wal_sender_timeout = 60s
+wal_sender_timeout = 4s
 pgwire_trace.response_limit = -1
 CONF
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -22,15 +22,16 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 $server->sql(<<'SQL');
 create function encoded_again(session bigint) returns table (exchange_no bigint, kind text, ok boolean)
 language sql as $$
-	select e.exchange_no, e.kind,
-	       coalesce(m.front, '') = e.request and coalesce(m.back, '') = e.response
-	  from pgwire_trace.exchange as e,
+	select e.exchange_no, e.kind, coalesce(m.front, '') = e.request and coalesce(m.back, '') = e.response
+	  from (select exchange_no, kind, string_agg(request, '' order by part_no) as request,
+	               string_agg(response, '' order by part_no) as response
+	          from pgwire_trace.exchange where session_id = session group by 1, 2) as e,
 	       lateral (select string_agg(bytes, '' order by message_no) filter (where direction = 'F'),
 	                       string_agg(bytes, '' order by message_no) filter (where direction = 'B')
 	                  from (select direction, message_no,
 	                               pgwire_trace.encode_message(direction, name, body) as bytes
-	                          from pgwire_trace.messages(e.session_id, e.exchange_no)) as b) as m(front, back)
-	 where e.session_id = session and e.kind <> 'startup'
+	                          from pgwire_trace.messages(session, e.exchange_no)) as b) as m(front, back)
+	 where e.kind <> 'startup'
 $$;
 create function held(session bigint) returns table (exchange_no bigint, direction text, name text, what text, body jsonb)
 language sql as $$
@@ -138,11 +139,11 @@ alter table full_row replica identity full;
 create publication p for table t, full_row;
 select pg_replication_origin_create('elsewhere');
 SQL
-my %slot = (1 => 'one', 2 => 'two', 3 => 'three', 0 => 'text');
-foreach my $version (sort keys %slot)
+foreach my $slot ('one', 'two', 'three', 'parts', 'text')
 {
-	$server->sql("select pg_create_logical_replication_slot('$slot{$version}', '"
-		  . ($version ? 'pgoutput' : 'test_decoding') . "', false, " . ($version == 3 ? 'true' : 'false') . ')');
+	$server->sql("select pg_create_logical_replication_slot('$slot', '"
+		  . ($slot eq 'text' ? 'test_decoding' : 'pgoutput') . "', false, "
+		  . ($slot eq 'three' ? 'true' : 'false') . ')');
 }
 $server->sql(<<'SQL');
 insert into t values (1, 'sad', repeat('x', 5000)), (2, null, '');
@@ -213,6 +214,23 @@ sub kinds
 	return $server->sql("select string_agg(distinct what, ' ' order by what) from changes($_[0])");
 }
 
+# Tells whether thousands of rows came inside streams, and whether it is those that carry the
+# ids of their transactions.
+sub streamed
+{
+	return $server->sql(<<"SQL");
+with s as (
+	select m.exchange_no, m.message_no, c.key as what, c.value ->> 'xid' as xid,
+	       sum(case c.key when 'stream_start' then 1 when 'stream_stop' then -1 else 0 end)
+	         over (order by m.exchange_no, m.message_no) as depth
+	  from pgwire_trace.messages($session) as m, jsonb_each(m.body #> '{xlog_data,data}') as c
+	 where m.name = 'CopyData' and jsonb_typeof(m.body #> '{xlog_data,data}') = 'object')
+select count(*) filter (where depth = 1 and what = 'insert') > 4000,
+       bool_and((xid is not null) = (depth = 1))
+  from s where what in ('insert', 'relation', 'type', 'truncate', 'message')
+SQL
+}
+
 # ---- version 1 ----
 
 my $options = 'publication_names=p';
@@ -260,17 +278,7 @@ is($server->sql("select body -> 'new' from changes($session) where what = 'inser
 	  . " body #>> '{new,0,hex}' = '000003e8'"),
 	'[{"hex": "000003e8"}, {"hex": "736164"}, {"hex": "' . unpack('H*', 'row 1000') . '"}]',
 	'version 2: binary values');
-is($server->sql(<<"SQL"), 't|t', 'version 2: streamed changes have ids, others have none');
-with s as (
-	select m.exchange_no, m.message_no, c.key as what, c.value ->> 'xid' as xid,
-	       sum(case c.key when 'stream_start' then 1 when 'stream_stop' then -1 else 0 end)
-	         over (order by m.exchange_no, m.message_no) as depth
-	  from pgwire_trace.messages($session) as m, jsonb_each(m.body #> '{xlog_data,data}') as c
-	 where m.name = 'CopyData' and jsonb_typeof(m.body #> '{xlog_data,data}') = 'object')
-select count(*) filter (where depth = 1 and what = 'insert') > 4000,
-       bool_and((xid is not null) = (depth = 1))
-  from s where what in ('insert', 'relation', 'type', 'truncate', 'message')
-SQL
+is(streamed(), 't|t', 'version 2: streamed changes have ids, others have none');
 is($server->sql("select count(distinct body -> 'xid') = count(*), bool_and(body -> 'abort' = 'null')"
 	  . " from changes($session) where what = 'stream_abort'"), 't|t', 'version 2: what is undone')
   or diag($server->sql("select body from changes($session) where what = 'stream_abort'"));
@@ -286,6 +294,37 @@ is($server->sql("select string_agg(what || ' ' || (body ->> 'gid'), ', ' order b
 	'begin_prepare small, begin_prepare undone, commit_prepared large, commit_prepared small,'
 	  . ' prepare small, prepare undone, rollback_prepared undone, stream_prepare large',
 	'version 3: prepared transactions');
+
+# ---- a long transaction, recorded in parts while it runs: each goes on where the last ended ----
+
+$server->set('pgwire_trace.part_interval' => '1ms');
+$server->sql(<<'SQL');
+create procedure wait_for_parts(n int) language plpgsql as $$
+begin
+	for i in 1..600 loop
+		exit when n <= (select count(*) from pgwire_trace.exchange where kind = 'replication' and
+			session_id = (select max(session_id) from pgwire_trace.session where application_name = 'parts'));
+		perform pg_sleep(0.1);
+	end loop;
+end $$
+SQL
+my $receiver = IPC::Run::start([ 'pg_recvlogical', '-d', $server->side_connstr('postgres')
+		. ' application_name=parts', '--start', '-S', 'parts', '-f', "$dir/parts", '--no-loop', '-s', '1',
+		map { ('-o', $_) } ('proto_version=2', $options, 'messages=true', 'streaming=on') ],
+	'<', \undef, '2>', \my $complaints);
+$server->sql('begin;' . join('', map { "call wait_for_parts($_); insert into t"
+			. " select n, 'sad', 'long' from generate_series(" . (10000 * $_) . ", 10000 * $_ + 2999) as n;" }
+		1 .. 3) . 'commit');
+$server->node->wait_for_catchup('parts', 'flush');
+$receiver->signal('INT');
+$receiver->finish;
+$session = session_of('parts', 'replication');
+check_session($session, 'parts');
+cmp_ok($server->sql("select count(*) from pgwire_trace.exchange where session_id = $session"
+	  . " and kind = 'replication'"), '>=', 3, 'parts: there are some') or diag($complaints);
+is(streamed(), 't|t', 'parts: streamed changes have ids, others have none');
+is($server->sql("select count(*) from changes($session) where what = 'insert'"
+	  . " and body #>> '{new,2}' = 'long'"), '9000', 'parts: no change is missing');
 
 # ---- another plugin ----
 
