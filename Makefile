@@ -79,6 +79,10 @@ TAP_TESTS = \
 	t/041_startup.pl \
 	t/042_hooks.pl \
 	t/043_hba_tls.pl \
+	t/044_unix_carrier.pl \
+	t/045_peer.pl \
+	t/046_methods.pl \
+	t/047_defaults.pl \
 	t/050_tls.pl \
 	t/052_unix.pl \
 	t/060_statements.pl \

@@ -132,6 +132,20 @@ single('asks_ident', ['host all USER all ident'], direct => 'refused',
 	expect => [ '28000', qr/^authentication method "ident" does not work through pgwire_trace/ ]);
 single('asks_gss', ['host all USER all gss'], direct => 'closed',
 	expect => [ '28000', qr/^authentication method "gss" does not work through pgwire_trace/ ]);
+for my $method (qw(ident gss))
+{
+	for my $carrier (qw(scram-sha-256 md5 password))
+	{
+		my $user = "${method}_of_$carrier" =~ s/-/_/gr;
+		push @hba, "host all $user 127.0.0.1/32 $carrier";
+		push @roles, "create role $user login password '$right'";
+		push @hba, "host all $user all $method";
+		push @rows, map { { name => "carrier $carrier, client $method, $_", user => $user,
+			password => $_, expect => [ '28000',
+				qr/^authentication method "$method" does not work through pgwire_trace/ ] } }
+		  $right, $wrong;
+	}
+}
 push @hba, 'host all no_such_role 127.0.0.1/32 trust', 'host all no_such_role all scram-sha-256',
   'host all no_such_too 127.0.0.1/32 scram-sha-256', 'host all no_such_too all scram-sha-256',
   'host all no_such_third 127.0.0.1/32 trust', 'host all no_such_third all trust';

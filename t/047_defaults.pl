@@ -1,0 +1,90 @@
+# pg_hba.conf as it comes: the Docker image's, Debian's and initdb's, with clients from another
+# address; and the server's own deadline when the relay is no help.
+use strict;
+use warnings;
+
+use PgwireTrace::Net;
+use PgwireTrace qw(poll run_client);
+use PgwireTrace::Client qw(startup_packet);
+use PgwireTrace::Login qw(compare_logins login_all);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $right = 'right-4711';
+my $me = getpwuid($<);
+my $addresses = join ',', '127.0.0.1', PgwireTrace::Net::SERVER;
+my $conf = "listen_addresses = '$addresses'\npgwire_trace.listen_addresses = '$addresses'\n"
+  . "authentication_timeout = 2s\nmax_wal_senders = 5\nwal_level = replica\n";
+my %files = (
+	docker => <<'HBA',
+local all all trust
+host all all 127.0.0.1/32 trust
+host all all ::1/128 trust
+local replication all trust
+host replication all 127.0.0.1/32 trust
+host replication all ::1/128 trust
+host all all all scram-sha-256
+HBA
+	initdb => <<'HBA',
+local all all trust
+host all all 127.0.0.1/32 trust
+host all all ::1/128 trust
+local replication all trust
+host replication all 127.0.0.1/32 trust
+host replication all ::1/128 trust
+HBA
+	debian => <<"HBA",
+local all $me peer
+local all all peer
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+local replication all peer
+host replication all 127.0.0.1/32 scram-sha-256
+host replication all ::1/128 scram-sha-256
+host all all 10.77.0.0/24 scram-sha-256
+HBA
+);
+
+for my $name (sort keys %files)
+{
+	my $server = PgwireTrace->start($name, hba => $files{$name}, conf => $conf, extension => 0);
+	my $is_out = $name eq 'initdb'; # nothing is said of other addresses
+
+	$server->sql("create extension pgwire_trace; create role alice login superuser password '$right'");
+	ok(poll(sub { (login_all({ host => '127.0.0.1', port => $server->side_port, user => 'alice',
+						password => $right }))[0]{verdict} eq 'in' }), "$name: loopback is let in");
+	compare_logins($server, [
+		{ name => "$name, right password", user => 'alice', password => $right, asks => 1,
+			direct => $is_out ? 'refused' : 'in', expect => 'same' },
+		{ name => "$name, wrong password", user => 'alice', password => 'wrong', asks => 1,
+			direct => 'refused', expect => 'same' },
+		{ name => "$name, replication", user => 'alice', password => $right, asks => 1,
+			replication => 'true', direct => 'refused', expect => 'same' } ]);
+
+	my ($status, $out, $err) = run_client([ 'psql', '-XAtwqc', 'select 1', 'host='
+			. PgwireTrace::Net::SERVER . ' port=' . $server->side_port
+			. ' user=alice dbname=postgres' ]);
+	like($err, $is_out ? qr/no pg_hba.conf entry for host "10\.77\.0\.2"/
+		: qr/no password supplied/, "$name: psql without a password from another address");
+	is($out, '', "$name: gets nothing");
+
+	if ($name eq 'docker')
+	{
+		my $offset = -s $server->node->logfile;
+		my $relay = $server->stat_relay('pid', 'max');
+
+		# asked by the server's inner call, with nobody to answer and no relay to hang up
+		my $client = PgwireTrace::Client->new($server->side_port, PgwireTrace::Net::CLIENT);
+		$client->send_bytes(startup_packet(user => 'alice', database => 'postgres'));
+		my ($type, $body) = $client->receive;
+		is($type . unpack('N', $body), 'R10', 'asked for a password');
+		kill('STOP', $relay);
+		ok(poll(sub { slurp_file($server->node->logfile, $offset)
+				=~ /canceling authentication due to timeout/ }),
+			'authentication_timeout holds for the inner authentication');
+		kill('CONT', $relay);
+		unlike($client->until_closed, qr/Z/, 'and ends the connection');
+	}
+	$server->node->stop;
+}
+done_testing();
