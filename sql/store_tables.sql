@@ -19,7 +19,8 @@ SELECT p.proname
 FROM pg_proc p
 WHERE p.pronamespace = 'pgwire_trace'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
 
--- nothing is for everybody
+-- nothing is for everybody, but functions that only decode what they are given: whoever
+-- may read a view needs those it uses
 SELECT c.relname
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.relnamespace = 'pgwire_trace'::regnamespace AND a.grantee = 0;

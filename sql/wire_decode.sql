@@ -147,6 +147,7 @@ FROM (SELECT string_agg(CASE i % 4 WHEN 0 THEN '\xffffffff' WHEN 1 THEN '\x00000
 -- arguments
 SELECT * FROM pgwire_trace.decode_messages('', 'f');
 SELECT * FROM pgwire_trace.decode_messages('', 'F', 'norma');
+SELECT * FROM pgwire_trace.decode_messages('', 'F', 'copy_data');
 SELECT * FROM pgwire_trace.decode_messages('', 'F', 'normal', 'utf9');
 SELECT count(*) FROM pgwire_trace.decode_messages(NULL, 'F');
 SELECT pgwire_trace.encode_message('x', 'Sync', '{}');
@@ -158,6 +159,21 @@ SELECT pgwire_trace.encode_message('F', 'Query', '{"query": 1}');
 SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"hex": "00"}}');
 SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"hexa": "00"}}');
 SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"masked": 4}}');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"hex": "0"}}');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"hex": "0g"}}');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"hex": "61 62"}}');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": {"hex": 61}}');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": "\u20ac"}', 'LATIN1');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": "\u20ac"}', 'LATIN9');
+SELECT pgwire_trace.encode_message('F', 'Query', '{"query": "plain"}', 'EUC_TW');
+SELECT pgwire_trace.encode_message('F', 'Query', '"truncated"');
+SELECT pgwire_trace.encode_message('F', 'Opaque', '{"type": "Q", "data": ""}');
+SELECT pgwire_trace.encode_message('F', 'Unknown', '{"data": ""}');
+SELECT pgwire_trace.encode_message('F', 'Describe', jsonb_build_object('kind', 'S', 'name', repeat('x', 10000)));
+SELECT pgwire_trace.encode_message('F', 'StartupMessage', jsonb_build_object('protocol_version', '3.0', 'parameters',
+	jsonb_build_array(jsonb_build_array('options', repeat('x', 10000)))));
+SELECT length(pgwire_trace.encode_message('F', 'Describe', jsonb_build_object('kind', 'S', 'name', repeat('x', 9994))));
+SELECT pgwire_trace.encode_message(NULL, 'Sync', '{}') IS NULL;
 SELECT pgwire_trace.encode_message('F', 'Query', '{"truncated": true, "data": "x"}');
 SELECT pgwire_trace.encode_message('F', 'Query', '{"malformed": "x", "data": "x", "to": 1}');
 SELECT pgwire_trace.encode_message('F', 'Execute', '{"portal": "", "max_rows": 2147483648}');

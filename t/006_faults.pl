@@ -77,13 +77,14 @@ is($server->duplicates, '0', 'nothing is stored twice');
 # ---- a row that cannot be stored ----
 
 $writer = $server->worker_pid('writer');
-$server->sql(<<'SQL');
-create function refuse() returns trigger language plpgsql as $$
+my $partition = $server->sql('select max(partition_no) from pgwire_trace.partition');
+$server->sql(<<"SQL");
+create function refuse() returns trigger language plpgsql as \$\$
 begin
-  if new.query like '%refuse this row%' then raise exception 'no, not this one'; end if;
+  if position('refuse this row'::bytea in new.bytes) > 0 then raise exception 'no, not this one'; end if;
   return new;
-end $$;
-create trigger refuse before insert on pgwire_trace.exchange for each row execute function refuse()
+end \$\$;
+create trigger refuse before insert on pgwire_trace.stored_exchange_$partition for each row execute function refuse()
 SQL
 my $stored = $server->sql("select count(*) from pgwire_trace.exchange where query like '%refusal%'");
 my ($quarantined) = $server->stat_writer('exchanges_quarantined');

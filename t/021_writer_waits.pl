@@ -43,7 +43,8 @@ set role mallory;
 create schema den;
 create schema pgwire_trace;
 create table pgwire_trace.session (session_id bigint);
-create table pgwire_trace.exchange (recorded_at timestamptz) partition by range (recorded_at);
+create table pgwire_trace.stored_exchange (started_at timestamptz);
+create table pgwire_trace.partition (partition_no int, ended_at timestamptz);
 create table pgwire_trace.query_text (query_hash bigint);
 create table pgwire_trace.journal_position (series bigint primary key, segment int, next_offset bigint, next_sequence bigint);
 create table pgwire_trace.quarantine (series bigint);
@@ -136,19 +137,19 @@ is($server->sql("select count(*) from pgwire_trace.exchange where query like '%a
 # ---- a partition that was taken away ----
 
 my $partition = $server->sql("select inhrelid::regclass from pg_inherits"
-	  . " where inhparent = 'pgwire_trace.exchange'::regclass limit 1");
-$server->sql("alter table pgwire_trace.exchange detach partition $partition");
+	  . " where inhparent = 'pgwire_trace.stored_exchange'::regclass order by inhrelid desc limit 1");
+$server->sql("alter table $partition no inherit pgwire_trace.stored_exchange");
 traffic('detached');
 check_stored('detached', 'after its partition was detached');
 is($server->sql(<<'SQL'), '0', 'each partition is the extension\'s');
 select count(*) from pg_inherits
- where inhparent = 'pgwire_trace.exchange'::regclass
+ where inhparent = 'pgwire_trace.stored_exchange'::regclass
    and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = inhrelid
                                            and deptype = 'e')
 SQL
 is($server->sql(<<'SQL'), '0', 'and nobody else may read it');
 select count(*) from pg_inherits, aclexplode((select relacl from pg_class where oid = inhrelid)) a
- where inhparent = 'pgwire_trace.exchange'::regclass and a.grantee = 0
+ where inhparent = 'pgwire_trace.stored_exchange'::regclass and a.grantee = 0
 SQL
 
 # ---- a dump leaves the record out ----

@@ -57,88 +57,84 @@ COMMENT ON COLUMN pgwire_trace.session.is_desynchronised IS 'Whether the stream 
 COMMENT ON COLUMN pgwire_trace.session.end_reason IS 'terminate, server_unreachable, protocol_violation, client_closed, client_reset, server_closed, authentication_failed, authentication_timeout, cancel_request, too_many_sessions, relay_died or server_shutdown; NULL while open.';
 COMMENT ON COLUMN pgwire_trace.session.journal_series IS 'Journal series of the relay process that served the session.';
 
-CREATE TABLE pgwire_trace.exchange (
-	recorded_at timestamptz NOT NULL,
-	session_id bigint NOT NULL,
-	exchange_no bigint NOT NULL,
-	part_no integer NOT NULL,
-	started_at timestamptz NOT NULL,
-	first_response_at timestamptz,
-	finished_at timestamptz NOT NULL,
-	kind text NOT NULL,
-	query text,
-	query_hashes bigint[],
-	query_id bigint,
-	command_tag text,
-	statement_count integer NOT NULL,
-	row_count bigint NOT NULL,
-	data_row_count bigint NOT NULL,
-	sqlstate text,
-	error_message text,
-	transaction_status "char",
-	request_bytes bigint NOT NULL,
-	response_bytes bigint NOT NULL,
-	is_complete boolean NOT NULL,
-	is_truncated boolean NOT NULL,
-	pairing_uncertain boolean NOT NULL,
-	row_digest bigint,
-	row_set_digest bigint,
-	cancelled_session_id bigint,
-	cancelled_exchange_no bigint,
-	request bytea,
-	response bytea,
-	chunks bytea
-) PARTITION BY RANGE (recorded_at);
-CREATE INDEX exchange_session ON pgwire_trace.exchange (session_id, exchange_no);
-CREATE INDEX exchange_recorded_at ON pgwire_trace.exchange USING brin (recorded_at);
-REVOKE ALL ON pgwire_trace.exchange FROM PUBLIC;
-
-COMMENT ON TABLE pgwire_trace.exchange IS
-'One row an exchange: what the client sent up to and including a Query, Sync or FunctionCall, and what answered it.';
-COMMENT ON COLUMN pgwire_trace.exchange.recorded_at IS 'When it was finished; the key of the partitions, one a UTC day.';
-COMMENT ON COLUMN pgwire_trace.exchange.session_id IS 'Session that it belongs to.';
-COMMENT ON COLUMN pgwire_trace.exchange.exchange_no IS 'Number in the session, from 0 (the startup), in the order in which requests began.';
-COMMENT ON COLUMN pgwire_trace.exchange.part_no IS 'Number of the part, from 1; an exchange that takes longer than pgwire_trace.part_interval has several. Times, bytes and counts are of the part alone; digests are of all rows so far; is_complete is true in the last part at most.';
-COMMENT ON COLUMN pgwire_trace.exchange.started_at IS 'When the relay read the first byte of the request.';
-COMMENT ON COLUMN pgwire_trace.exchange.first_response_at IS 'When the first answer came, notices, notifications and parameter changes aside; NULL without one.';
-COMMENT ON COLUMN pgwire_trace.exchange.finished_at IS 'When the last answer came, or the connection ended.';
-COMMENT ON COLUMN pgwire_trace.exchange.kind IS 'The first that applies: cancel, startup, terminate, replication, copy, function_call, query, extended, async.';
-COMMENT ON COLUMN pgwire_trace.exchange.query IS 'Text of the first statement, passwords masked; without constants in metadata mode.';
-COMMENT ON COLUMN pgwire_trace.exchange.query_hashes IS 'query_text.query_hash of the texts of its Binds, in order.';
-COMMENT ON COLUMN pgwire_trace.exchange.query_id IS 'Query identifier of the first statement as the server computed it (pg_stat_statements.queryid); NULL where it is not known.';
-COMMENT ON COLUMN pgwire_trace.exchange.command_tag IS 'Last command tag.';
-COMMENT ON COLUMN pgwire_trace.exchange.statement_count IS 'Statements that were run or failed.';
-COMMENT ON COLUMN pgwire_trace.exchange.row_count IS 'Sum of the rows that the command tags name.';
-COMMENT ON COLUMN pgwire_trace.exchange.data_row_count IS 'DataRow messages.';
-COMMENT ON COLUMN pgwire_trace.exchange.sqlstate IS 'SQLSTATE of the first ErrorResponse; NULL without one.';
-COMMENT ON COLUMN pgwire_trace.exchange.error_message IS 'Message of the first ErrorResponse; NULL in metadata mode.';
-COMMENT ON COLUMN pgwire_trace.exchange.transaction_status IS 'Status of the last ReadyForQuery: I idle, T in a transaction, E in a failed one.';
-COMMENT ON COLUMN pgwire_trace.exchange.request_bytes IS 'True size of the request, whole messages.';
-COMMENT ON COLUMN pgwire_trace.exchange.response_bytes IS 'True size of the response, whole messages.';
-COMMENT ON COLUMN pgwire_trace.exchange.is_complete IS 'Whether the answer came to its end.';
-COMMENT ON COLUMN pgwire_trace.exchange.is_truncated IS 'Whether not all bytes were kept; counts are exact all the same.';
-COMMENT ON COLUMN pgwire_trace.exchange.pairing_uncertain IS 'Whether an answer came that no request explains, here or just before.';
-COMMENT ON COLUMN pgwire_trace.exchange.row_digest IS 'Digest of the rows in their order, keyed by node; NULL without rows.';
-COMMENT ON COLUMN pgwire_trace.exchange.row_set_digest IS 'Digest of the rows in any order, keyed by node; NULL without rows.';
-COMMENT ON COLUMN pgwire_trace.exchange.cancelled_session_id IS 'Session that a cancel request hit; NULL for other kinds, and where its key fits no traced session.';
-COMMENT ON COLUMN pgwire_trace.exchange.cancelled_exchange_no IS 'Exchange of that session that the server was working on when the request was passed on; NULL where there was none.';
-COMMENT ON COLUMN pgwire_trace.exchange.request IS 'Bytes from the client, secrets masked, up to pgwire_trace.request_limit.';
-COMMENT ON COLUMN pgwire_trace.exchange.response IS 'Bytes from the server, secrets masked, up to pgwire_trace.response_limit.';
-COMMENT ON COLUMN pgwire_trace.exchange.chunks IS 'When which bytes of which direction passed; read by messages().';
+CREATE INDEX session_ended_at ON pgwire_trace.session (ended_at);
 
 CREATE TABLE pgwire_trace.query_text (
 	query_hash bigint PRIMARY KEY,
 	query text,
 	normalised text,
-	first_seen timestamptz NOT NULL
-);
+	normalised_hash bigint,
+	first_seen timestamptz NOT NULL,
+	last_used timestamptz NOT NULL
+) WITH (fillfactor = 80); -- last_used is updated once an hour
+CREATE INDEX query_text_normalised_hash ON pgwire_trace.query_text (normalised_hash);
+CREATE INDEX query_text_last_used ON pgwire_trace.query_text (last_used);
 REVOKE ALL ON pgwire_trace.query_text FROM PUBLIC;
 
-COMMENT ON TABLE pgwire_trace.query_text IS 'One row a distinct text that came in a Parse.';
-COMMENT ON COLUMN pgwire_trace.query_text.query_hash IS 'Hash of the text, passwords masked.';
-COMMENT ON COLUMN pgwire_trace.query_text.query IS 'The text, passwords masked.';
-COMMENT ON COLUMN pgwire_trace.query_text.normalised IS 'The text with its constants as $n.';
+COMMENT ON TABLE pgwire_trace.query_text IS
+'One row a distinct text that came in a Parse, and one a distinct normalised text of Query messages; their own texts are in the requests.';
+COMMENT ON COLUMN pgwire_trace.query_text.query_hash IS 'Hash of the text, passwords masked, keyed by node; where query is NULL, of the normalised text.';
+COMMENT ON COLUMN pgwire_trace.query_text.query IS 'The text that came in a Parse, passwords masked; NULL if it came in Query messages alone, or in metadata mode.';
+COMMENT ON COLUMN pgwire_trace.query_text.normalised IS 'The text with its constants as $n; that of a Query is cut off after 4,096 bytes, with "..." behind.';
+COMMENT ON COLUMN pgwire_trace.query_text.normalised_hash IS 'Hash of the first 4,096 bytes of the normalised text: the same for all texts that differ in constants only.';
 COMMENT ON COLUMN pgwire_trace.query_text.first_seen IS 'When a relay first saw it.';
+COMMENT ON COLUMN pgwire_trace.query_text.last_used IS 'When it was last used, to an hour.';
+
+-- Compact storage of the exchanges; what people read is view exchange.  The rows are in
+-- tables that inherit from this one, a stretch of time each: see table partition.
+CREATE TABLE pgwire_trace.stored_exchange (
+	started_at timestamptz NOT NULL,
+	session_id bigint NOT NULL,
+	exchange_no bigint NOT NULL,
+	query_hash bigint,
+	facts bytea NOT NULL,
+	bytes bytea,
+	query text,
+	error_message text
+);
+REVOKE ALL ON pgwire_trace.stored_exchange FROM PUBLIC;
+
+COMMENT ON TABLE pgwire_trace.stored_exchange IS
+'Compact storage of the exchanges; view exchange shows them. Itself empty: the rows are in the tables that inherit from it.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.started_at IS 'When the relay read the first byte of the request.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.session_id IS 'Session that it belongs to.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.exchange_no IS 'Number in the session.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.query_hash IS 'query_text.query_hash of the first statement, or of its normalised text; NULL without one.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.facts IS 'Times, counts and flags, encoded; read by the fact functions.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.bytes IS 'Request, response, chunks and query hashes, one behind the other; read by exchange_bytes() and exchange_hashes().';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.query IS 'Text of the first statement where neither the request nor query_text has it; NULL otherwise.';
+COMMENT ON COLUMN pgwire_trace.stored_exchange.error_message IS 'Message of the first ErrorResponse.';
+
+CREATE TABLE pgwire_trace.partition (
+	partition_no integer PRIMARY KEY,
+	begun_at timestamptz NOT NULL,
+	ended_at timestamptz,
+	oldest timestamptz,
+	newest timestamptz
+);
+REVOKE ALL ON pgwire_trace.partition FROM PUBLIC;
+
+COMMENT ON TABLE pgwire_trace.partition IS
+'One row a table stored_exchange_<partition_no> that holds exchanges. Rows go into the last one until it is large or old enough; the oldest is dropped whole.';
+COMMENT ON COLUMN pgwire_trace.partition.partition_no IS 'Number of the partition, and the end of its table''s name.';
+COMMENT ON COLUMN pgwire_trace.partition.begun_at IS 'When it was begun.';
+COMMENT ON COLUMN pgwire_trace.partition.ended_at IS 'When the last row went into it; NULL while it is in use.';
+COMMENT ON COLUMN pgwire_trace.partition.oldest IS 'recorded_at of its oldest exchange; NULL while it is in use.';
+COMMENT ON COLUMN pgwire_trace.partition.newest IS 'recorded_at of its newest exchange; NULL while it is in use.';
+
+-- lz4 where the server has it
+DO $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_catalog.pg_settings
+			WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+		ALTER TABLE pgwire_trace.stored_exchange ALTER COLUMN bytes SET COMPRESSION lz4,
+			ALTER COLUMN query SET COMPRESSION lz4;
+		ALTER TABLE pgwire_trace.query_text ALTER COLUMN query SET COMPRESSION lz4,
+			ALTER COLUMN normalised SET COMPRESSION lz4;
+		ALTER TABLE pgwire_trace.session ALTER COLUMN startup_parameters SET COMPRESSION lz4,
+			ALTER COLUMN server_parameters SET COMPRESSION lz4;
+	END IF;
+END $$;
 
 CREATE TABLE pgwire_trace.journal_position (
 	series bigint PRIMARY KEY,

@@ -1,7 +1,5 @@
 /* sql/install/20_views.sql: what people read */
 
--- think_ms is a subquery of the list, not a join: so it is computed for the rows that
--- are shown (ORDER BY duration_ms DESC LIMIT 3 shows three), and not where nobody asks.
 CREATE VIEW pgwire_trace.log WITH (security_invoker = true) AS
 SELECT e.started_at,
 	   e.session_id,
@@ -16,22 +14,9 @@ SELECT e.started_at,
 	   e.row_count,
 	   e.sqlstate,
 	   e.error_message,
-	   CASE WHEN e.is_complete THEN
-		   pg_catalog.round(1000 * (extract(epoch FROM e.finished_at) - extract(epoch FROM e.started_at)), 3)::double precision
-	   END AS duration_ms,
-	   pg_catalog.round(1000 * (extract(epoch FROM e.first_response_at) - extract(epoch FROM e.started_at)), 3)::double precision
-		   AS first_response_ms,
-	   (SELECT CASE WHEN p.finished_at <= e.started_at THEN
-				   pg_catalog.round(1000 * (extract(epoch FROM e.started_at) - extract(epoch FROM p.finished_at)), 3)::double precision
-			   END
-		FROM pgwire_trace.exchange p
-		WHERE e.kind <> 'async'
-		  AND e.part_no = 1
-		  AND p.session_id = e.session_id
-		  AND p.exchange_no < e.exchange_no
-		  AND p.kind <> 'async'
-		ORDER BY p.exchange_no DESC, p.part_no DESC
-		LIMIT 1) AS think_ms,
+	   CASE WHEN e.is_complete THEN e.duration_us / 1000.0::double precision END AS duration_ms,
+	   e.first_response_us / 1000.0::double precision AS first_response_ms,
+	   e.think_us / 1000.0::double precision AS think_ms,
 	   e.request_bytes,
 	   e.response_bytes
 FROM pgwire_trace.exchange e

@@ -258,6 +258,23 @@ find_message(const char *name, WireDirection direction)
 }
 
 /*
+ * Writes the length of a message that ends here and has its length field there.
+ */
+static void
+put_length(Encoder *encoder, WireMessageId id, uint8 type, int at)
+{
+	uint32 length = (uint32) (encoder->out->len - at);
+	uint32 limit = type ? wire_length_limits(encoder->direction)[type] : wire_types[id].limit;
+	uint32 written = pg_hton32(length);
+
+	if (length > limit)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("%s must be at most %u bytes long, but is %u", encoder->message,
+		                       limit, length)));
+	memcpy(encoder->out->data + at, &written, 4);
+}
+
+/*
  * Appends a message: its type byte, length and body.
  */
 static void
@@ -288,11 +305,7 @@ put_message(Encoder *encoder, JsonbContainer *body)
 	else
 		put_fields(encoder, id, body);
 	if (has_length)
-	{
-		uint32 length = pg_hton32((uint32) (encoder->out->len - length_at));
-
-		memcpy(encoder->out->data + length_at, &length, 4);
-	}
+		put_length(encoder, id, type, length_at);
 }
 
 /*
@@ -305,10 +318,10 @@ pgwire_trace_encode_message(PG_FUNCTION_ARGS)
 	StringInfoData out;
 	Encoder encoder = {.direction = decode_direction(text_to_cstring(PG_GETARG_TEXT_PP(0))),
 	                   .message = text_to_cstring(PG_GETARG_TEXT_PP(1)),
-	                   .encoding = decode_encoding(NameStr(*PG_GETARG_NAME(3))),
 	                   .out = &out};
 	JsonbValue value;
 
+	read_encoding_init(&encoder.encoding, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
 	if (!JB_ROOT_IS_OBJECT(body))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		                errmsg("argument \"body\" must be a JSON object")));

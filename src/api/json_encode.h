@@ -17,7 +17,7 @@ typedef struct Encoder
 	const char *message;
 	const char *field; /* being written */
 	WireDirection direction;
-	int encoding;
+	ReadEncoding encoding;
 	int count_at; /* where the count of a list to come stands */
 	StringInfo out;
 } Encoder;

@@ -37,14 +37,17 @@ encode_found(const JsonbValue *value)
 }
 
 /*
- * Raises an error that names the field, what was expected, and what was found.
+ * Raises an error that names the field, what was expected, and the begin of what
+ * was found.
  */
 void
 encode_fail(const Encoder *encoder, const char *expected, const char *found)
 {
+	int len = pg_mbcliplen(found, (int) strlen(found), 200);
+
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 	                errmsg("field \"%s\" of %s must be %s, but is %s", encoder->field,
-	                       encoder->message, expected, found)));
+	                       encoder->message, expected, pnstrdup(found, (Size) len))));
 }
 
 /*
@@ -90,24 +93,50 @@ get_integer(const Encoder *encoder, const JsonbValue *value, int64 least, int64 
 }
 
 /*
+ * Reads text: its bytes in the session's encoding.
+ */
+static WireSpan
+get_text(const Encoder *encoder, const JsonbValue *value)
+{
+	WireSpan span;
+	const char *bytes = read_bytes(&encoder->encoding, value->val.string.val,
+	                               (size_t) value->val.string.len, &span.len);
+
+	if (!bytes)
+		encode_fail(encoder,
+		            psprintf("text that encoding \"%s\" has",
+		                     pg_encoding_to_char(encoder->encoding.encoding)),
+		            pnstrdup(value->val.string.val, value->val.string.len));
+	span.data = (const uint8 *) bytes;
+	return span;
+}
+
+/*
+ * Reads bytes of hexadecimal digits.
+ */
+static WireSpan
+get_hex(const Encoder *encoder, const JsonbValue *hex)
+{
+	char *digits = pnstrdup(hex->val.string.val, hex->val.string.len);
+	size_t len = (size_t) hex->val.string.len;
+	char *bytes = palloc(len / 2 + 1);
+
+	if (len % 2 != 0 || strspn(digits, "0123456789abcdefABCDEF") != len)
+		encode_fail(encoder, "{\"hex\": ...} with two hexadecimal digits a byte", digits);
+	hex_decode(digits, len, bytes);
+	return (WireSpan){(const uint8 *) bytes, len / 2};
+}
+
+/*
  * Reads bytes: a string of text, or {"hex": ...}.
  */
 static WireSpan
 get_bytes(const Encoder *encoder, const JsonbValue *value)
 {
 	JsonbValue hex;
-	WireSpan span;
-	char *bytes;
 
 	if (value && value->type == jbvString)
-	{
-		char *text = pnstrdup(value->val.string.val, value->val.string.len);
-		char *converted = pg_server_to_any(text, value->val.string.len, encoder->encoding);
-
-		span.data = (const uint8 *) converted;
-		span.len = converted == text ? (size_t) value->val.string.len : strlen(converted);
-		return span;
-	}
+		return get_text(encoder, value);
 	if (!value || value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data) ||
 	    JsonContainerSize(value->val.binary.data) != 1)
 		encode_fail(encoder, "a string or {\"hex\": ...}", encode_found(value));
@@ -115,10 +144,7 @@ get_bytes(const Encoder *encoder, const JsonbValue *value)
 		encode_fail(encoder, "a string or {\"hex\": ...}", "masked: what it was is not known");
 	if (!encode_find_key(value->val.binary.data, "hex", &hex) || hex.type != jbvString)
 		encode_fail(encoder, "a string or {\"hex\": ...}", "another object");
-	bytes = palloc(hex.val.string.len / 2 + 1);
-	span.len = hex_decode(hex.val.string.val, hex.val.string.len, bytes);
-	span.data = (const uint8 *) bytes;
-	return span;
+	return get_hex(encoder, &hex);
 }
 
 /*

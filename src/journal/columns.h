@@ -8,8 +8,8 @@
  * install script declares the same columns; a test compares.
  *
  * kind: TEXT (text in the session's encoding), JSON (text that the writer
- * gives to jsonb), BOOL, CHAR ("char"), INT4, INT8, OID, TIME (timestamptz,
- * microseconds since 2000-01-01), INET, BYTES, INT8S (bigint[]).
+ * gives to jsonb), BOOL, INT4, INT8, OID, TIME (timestamptz, microseconds since
+ * 2000-01-01), INET, BYTES.
  */
 SESSION_COLUMN(session_id, INT8)
 SESSION_COLUMN(started_at, TIME)
@@ -36,38 +36,18 @@ SESSION_COLUMN(is_desynchronised, BOOL)
 SESSION_COLUMN(end_reason, TEXT)
 SESSION_COLUMN(journal_series, INT8)
 
-EXCHANGE_COLUMN(recorded_at, TIME)
+EXCHANGE_COLUMN(started_at, TIME)
 EXCHANGE_COLUMN(session_id, INT8)
 EXCHANGE_COLUMN(exchange_no, INT8)
-EXCHANGE_COLUMN(part_no, INT4)
-EXCHANGE_COLUMN(started_at, TIME)
-EXCHANGE_COLUMN(first_response_at, TIME)
-EXCHANGE_COLUMN(finished_at, TIME)
-EXCHANGE_COLUMN(kind, TEXT)
+EXCHANGE_COLUMN(query_hash, INT8)
+EXCHANGE_COLUMN(facts, BYTES)
+EXCHANGE_COLUMN(bytes, BYTES)
 EXCHANGE_COLUMN(query, TEXT)
-EXCHANGE_COLUMN(query_hashes, INT8S)
-EXCHANGE_COLUMN(query_id, INT8)
-EXCHANGE_COLUMN(command_tag, TEXT)
-EXCHANGE_COLUMN(statement_count, INT4)
-EXCHANGE_COLUMN(row_count, INT8)
-EXCHANGE_COLUMN(data_row_count, INT8)
-EXCHANGE_COLUMN(sqlstate, TEXT)
 EXCHANGE_COLUMN(error_message, TEXT)
-EXCHANGE_COLUMN(transaction_status, CHAR)
-EXCHANGE_COLUMN(request_bytes, INT8)
-EXCHANGE_COLUMN(response_bytes, INT8)
-EXCHANGE_COLUMN(is_complete, BOOL)
-EXCHANGE_COLUMN(is_truncated, BOOL)
-EXCHANGE_COLUMN(pairing_uncertain, BOOL)
-EXCHANGE_COLUMN(row_digest, INT8)
-EXCHANGE_COLUMN(row_set_digest, INT8)
-EXCHANGE_COLUMN(cancelled_session_id, INT8)
-EXCHANGE_COLUMN(cancelled_exchange_no, INT8)
-EXCHANGE_COLUMN(request, BYTES)
-EXCHANGE_COLUMN(response, BYTES)
-EXCHANGE_COLUMN(chunks, BYTES)
 
 QUERY_TEXT_COLUMN(query_hash, INT8)
 QUERY_TEXT_COLUMN(query, TEXT)
 QUERY_TEXT_COLUMN(normalised, TEXT)
+QUERY_TEXT_COLUMN(normalised_hash, INT8)
 QUERY_TEXT_COLUMN(first_seen, TIME)
+QUERY_TEXT_COLUMN(last_used, TIME)

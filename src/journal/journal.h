@@ -32,7 +32,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 #define JOURNAL_SEGMENT_MAGIC UINT64_C(0x4c4e52554a574750) /* "PGWJURNL" */
 #define JOURNAL_RECORD_MAGIC UINT32_C(0x4a574750)          /* "PGWJ" */
 #define JOURNAL_SEGMENT_SIZE (8 * 1024 * 1024)             /* a new one is begun beyond it */

@@ -10,10 +10,10 @@
  * set may its TEXT and JSON fields need conversion from the session's
  * encoding.  JSON fields are plain JSON text, without jsonb's version byte.
  *
- * An exchange's recorded_at is its first column so that the writer finds it
- * at a fixed place (RECORD_EXCHANGE_TIME_AT in the tuple).
+ * An exchange's columns are few; most of what the record tells of it is in its
+ * facts and bytes, see facts.h.
  *
- * chunks, a column of the exchange, tells when which bytes passed: a series
+ * chunks, a part of an exchange's bytes, tell when which bytes passed: a series
  * of entries, each two varints (7 bits a byte, low first, high bit: more):
  *		bytes << 1 | direction	(0 frontend, 1 backend)
  *		microseconds since the previous entry (first: since started_at)
@@ -29,29 +29,25 @@
 typedef struct RecordHeader
 {
 	uint64_t session_id;
+	int64_t recorded_at;    /* when the exchange was finished; 0 for other records */
 	uint8_t has_high_bytes; /* a TEXT or JSON field has a byte over 127 */
 	uint8_t reserved[7];
 	char encoding[16]; /* client_encoding as last reported, zero-padded; '' unknown */
 } RecordHeader;
 
-_Static_assert(sizeof(RecordHeader) == 32, "record header has no holes");
-
-/* Where an exchange's recorded_at (int64) stands, from the tuple's begin. */
-#define RECORD_EXCHANGE_TIME_AT (2 + 4)
+_Static_assert(sizeof(RecordHeader) == 40, "record header has no holes");
 
 typedef enum RecordColumnKind
 {
 	RECORD_TEXT,
 	RECORD_JSON,
 	RECORD_BOOL,
-	RECORD_CHAR,
 	RECORD_INT4,
 	RECORD_INT8,
 	RECORD_OID,
 	RECORD_TIME,
 	RECORD_INET,
-	RECORD_BYTES,
-	RECORD_INT8S
+	RECORD_BYTES
 } RecordColumnKind;
 
 /* Column numbers SESSION_<column>, EXCHANGE_<column>, QUERY_TEXT_<column>, from 0. */

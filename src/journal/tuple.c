@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define INT8_OID 20
 #define INET_FAMILY_4 2 /* as inet's send function writes families */
 #define INET_FAMILY_6 3
 
@@ -107,6 +106,26 @@ tuple_bytes(Tuple *tuple, const void *bytes, size_t len)
 }
 
 /*
+ * Adds bytes that are in several places.
+ */
+void
+tuple_parts(Tuple *tuple, const struct iovec *parts, int count)
+{
+	size_t len = 0;
+	uint8_t *at;
+
+	for (int i = 0; i < count; i++)
+		len += parts[i].iov_len;
+	at = begin_column(tuple, len);
+	for (int i = 0; i < count && at; i++)
+	{
+		if (parts[i].iov_len > 0)
+			memcpy(at, parts[i].iov_base, parts[i].iov_len);
+		at += parts[i].iov_len;
+	}
+}
+
+/*
  * Adds a text and notes whether it may need conversion.
  */
 void
@@ -137,12 +156,6 @@ void
 tuple_bool(Tuple *tuple, bool value)
 {
 	add_integer(tuple, value, 1);
-}
-
-void
-tuple_char(Tuple *tuple, char value)
-{
-	add_integer(tuple, (uint8_t) value, 1);
 }
 
 void
@@ -186,29 +199,6 @@ tuple_inet(Tuple *tuple, int family, const void *address)
 	at[2] = 0;
 	at[3] = (uint8_t) len;
 	memcpy(at + 4, address, len);
-}
-
-/*
- * Adds an array of bigint: dimensions, whether it has NULLs, element type, the
- * dimension's size and lower bound, elements.
- */
-void
-tuple_int8_array(Tuple *tuple, const int64_t *values, size_t count)
-{
-	uint8_t *at = begin_column(tuple, 20 + count * 12);
-
-	if (!at)
-		return;
-	put_integer(at, 1, 4);
-	put_integer(at + 4, 0, 4);
-	put_integer(at + 8, INT8_OID, 4);
-	put_integer(at + 12, count, 4);
-	put_integer(at + 16, 1, 4);
-	for (size_t i = 0; i < count; i++)
-	{
-		put_integer(at + 20 + i * 12, 8, 4);
-		put_integer(at + 24 + i * 12, (uint64_t) values[i], 8);
-	}
 }
 
 /*

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 typedef struct Tuple
 {
@@ -31,15 +32,14 @@ extern void tuple_begin(Tuple *tuple, int columns);
 extern void tuple_null(Tuple *tuple);
 extern void tuple_text(Tuple *tuple, const void *text, size_t len); /* also JSON */
 extern void tuple_bytes(Tuple *tuple, const void *bytes, size_t len);
+extern void tuple_parts(Tuple *tuple, const struct iovec *parts, int count);
 extern void tuple_bool(Tuple *tuple, bool value);
-extern void tuple_char(Tuple *tuple, char value);
 extern void tuple_int4(Tuple *tuple, int32_t value);
 extern void tuple_int8(Tuple *tuple, int64_t value);
 extern void tuple_oid(Tuple *tuple, uint32_t value);
 extern void tuple_time(Tuple *tuple, int64_t value);
 /* address: 4 or 16 bytes in network byte order; family: AF_INET or AF_INET6 */
 extern void tuple_inet(Tuple *tuple, int family, const void *address);
-extern void tuple_int8_array(Tuple *tuple, const int64_t *values, size_t count);
 /* True: every column came, memory sufficed. */
 extern bool tuple_end(Tuple *tuple);
 extern void tuple_free(Tuple *tuple);

@@ -93,3 +93,16 @@ read_text(const ReadEncoding *encoding, WireSpan bytes, size_t *len)
 		return text;
 	return convert_there_and_back(encoding, text, bytes.len, len);
 }
+
+/*
+ * Returns text of the database's as bytes in the encoding; see encoding.h.
+ */
+const char *
+read_bytes(const ReadEncoding *encoding, const char *text, size_t len, size_t *out_len)
+{
+	*out_len = len;
+	if (!encoding->is_converted || read_is_plain((const uint8 *) (const uint8 *) text, len))
+		return text;
+	return convert(encoding->from_database, GetDatabaseEncoding(), encoding->encoding, text, len,
+	               out_len);
+}

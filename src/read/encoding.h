@@ -10,6 +10,7 @@
  * Public routines:
  *		read_encoding_init	look up the way from one encoding to the database's
  *		read_text			bytes as text, if they are that
+ *		read_bytes			text as bytes, if it can be that
  */
 #ifndef READ_ENCODING_H
 #define READ_ENCODING_H
@@ -35,6 +36,13 @@ extern void read_encoding_init(ReadEncoding *encoding, int from);
  * NULL if they are none.  What needs no conversion is returned in place.
  */
 extern const char *read_text(const ReadEncoding *encoding, WireSpan bytes, size_t *len);
+
+/*
+ * Returns text of the database's as bytes in the encoding; NULL if that cannot say
+ * it.  What needs no conversion is returned in place.
+ */
+extern const char *read_bytes(const ReadEncoding *encoding, const char *text, size_t len,
+                              size_t *out_len);
 
 /*
  * Tells whether eight bytes are ASCII and none is zero.

@@ -126,6 +126,7 @@ open_journal(Relay *relay)
 	}
 	atomic_store(&relay->stats->series, journal_series(relay->journal));
 	relay->env.digest_seed = load_digest_key(relay);
+	relay->texts->seed = relay->env.digest_seed;
 }
 
 /*
@@ -141,6 +142,8 @@ apply(Relay *relay)
 	relay->env.part_us = config->part_interval_us;
 	relay->env.request_limit = config->request_limit;
 	relay->env.response_limit = config->response_limit;
+	if (relay->env.keeps_bytes != (config->capture == RELAY_CAPTURE_ALL))
+		text_forget_sent(relay->texts); /* other columns of them are wanted */
 	relay->env.keeps_bytes = config->capture == RELAY_CAPTURE_ALL;
 	if (!relay->journal)
 		open_journal(relay);

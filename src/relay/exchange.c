@@ -295,7 +295,7 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
 	first->uncertain |= second->uncertain;
 	first->is_truncated |= second->is_truncated;
 	if (second->query)
-		exchange_set_query(first, second->query);
+		exchange_set_query(first, second->query, second->query_is_parsed);
 	exchange_release(pool, second);
 }
 
@@ -303,36 +303,37 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
  * Sets the query text unless a statement before had one.
  */
 void
-exchange_set_query(Exchange *exchange, Text *text)
+exchange_set_query(Exchange *exchange, Text *text, bool is_parsed)
 {
 	if (exchange->query || !text)
 		return;
 	text->users++;
 	exchange->query = text;
+	exchange->query_is_parsed = is_parsed;
 }
 
 /*
  * Returns the kind: the first that applies.
  */
-const char *
+FactsKind
 exchange_kind(const Exchange *exchange)
 {
 	static const struct
 	{
 		uint32_t flag;
-		const char *kind;
+		FactsKind kind;
 	} kinds[] = {
-	    {HAS_CANCEL, "cancel"},       {HAS_STARTUP, "startup"},
-	    {HAS_TERMINATE, "terminate"}, {HAS_REPLICATION, "replication"},
-	    {HAS_COPY, "copy"},           {HAS_FUNCTION_CALL, "function_call"},
+	    {HAS_CANCEL, FACTS_CANCEL},       {HAS_STARTUP, FACTS_STARTUP},
+	    {HAS_TERMINATE, FACTS_TERMINATE}, {HAS_REPLICATION, FACTS_REPLICATION},
+	    {HAS_COPY, FACTS_COPY},           {HAS_FUNCTION_CALL, FACTS_FUNCTION_CALL},
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (exchange->has & kinds[i].flag)
 			return kinds[i].kind;
 	if (exchange->has & HAS_EXTENDED)
-		return "extended";
-	return exchange->has & HAS_QUERY ? "query" : "async";
+		return FACTS_EXTENDED;
+	return exchange->has & HAS_QUERY ? FACTS_QUERY : FACTS_ASYNC;
 }
 
 /*
@@ -344,26 +345,24 @@ exchange_add_row(Exchange *exchange, uint64_t hash)
 {
 	exchange->data_row_count++;
 	exchange->has_digest = true;
-	exchange->row_digest =
-	    (exchange->row_digest ^ hash) * UINT64_C(0x9E3779B97F4A7C15) + UINT64_C(0xD1B54A32D192ED03);
+	exchange->row_digest = facts_digest_row(exchange->row_digest, hash);
 	exchange->row_set_digest += hash;
 }
 
 /*
- * Appends a number, 7 bits a byte, low first.
+ * Tells whether the request came at once, and its response at once when it was
+ * finished: then nothing needs to be stored of when bytes passed.
  */
-static bool
-put_varint(Budget *budget, Buffer *out, uint64_t n)
+bool
+exchange_is_plain(const Exchange *exchange)
 {
-	uint8_t bytes[10];
-	size_t len = 0;
+	const Passage *passages = (const Passage *) exchange->passages.data;
 
-	do
-	{
-		bytes[len++] = (uint8_t) ((n & 0x7f) | (n > 0x7f ? 0x80 : 0));
-		n >>= 7;
-	} while (n);
-	return buffer_append(budget, out, bytes, len);
+	return exchange->passages.len == 2 * sizeof(Passage) &&
+	       passages[0].bytes == exchange->request.bytes << 1 &&
+	       passages[0].at == exchange->started_at &&
+	       passages[1].bytes == (exchange->response.bytes << 1 | 1) &&
+	       passages[1].at == exchange->finished_at;
 }
 
 /*
@@ -379,9 +378,11 @@ exchange_chunks(Budget *budget, const Exchange *exchange, Buffer *out)
 	for (size_t i = 0; i < count; i++)
 	{
 		int64_t gap = passages[i].at - before;
+		uint8_t entry[2 * FACTS_VARINT];
+		size_t len = facts_put_varint(entry, passages[i].bytes);
 
-		if (!put_varint(budget, out, passages[i].bytes) ||
-		    !put_varint(budget, out, gap > 0 ? (uint64_t) gap : 0))
+		len += facts_put_varint(entry + len, gap > 0 ? (uint64_t) gap : 0);
+		if (!buffer_append(budget, out, entry, len))
 			return false;
 		before = passages[i].at;
 	}

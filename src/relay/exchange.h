@@ -15,6 +15,7 @@
 #ifndef RELAY_EXCHANGE_H
 #define RELAY_EXCHANGE_H
 
+#include "journal/facts.h"
 #include "relay/buffer.h"
 #include "relay/text.h"
 #include "wire/wire.h"
@@ -69,10 +70,11 @@ typedef struct Exchange
 	int64_t first_response_at; /* of the exchange, so in an earlier part perhaps */
 	int64_t finished_at;
 
-	Text *query;         /* of the first statement */
-	uint64_t query_id;   /* of its text, as the backend has it; 0: none */
-	Buffer query_hashes; /* uint64_t, of each Bind */
-	char tag[64];        /* last command tag */
+	Text *query;          /* of the first statement */
+	bool query_is_parsed; /* it came in a Parse */
+	uint64_t query_id;    /* of its text, as the backend has it; 0: none */
+	Buffer query_hashes;  /* uint64_t, of each Bind */
+	char tag[64];         /* last command tag */
 	uint32_t tag_len;
 	int32_t statement_count;
 	int64_t row_count;
@@ -119,13 +121,16 @@ extern void exchange_split(ExchangePool *pool, Exchange *exchange, Exchange *lat
 extern void exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t limit);
 
 /* Sets the query text unless a statement before had one; takes a use of it. */
-extern void exchange_set_query(Exchange *exchange, Text *text);
+extern void exchange_set_query(Exchange *exchange, Text *text, bool is_parsed);
 
-/* Returns the kind, in the words of the record. */
-extern const char *exchange_kind(const Exchange *exchange);
+/* Returns the kind. */
+extern FactsKind exchange_kind(const Exchange *exchange);
 
 /* Adds a DataRow's hash to both digests. */
 extern void exchange_add_row(Exchange *exchange, uint64_t hash);
+
+/* Whether the request came at once, and its response at once when it was finished. */
+extern bool exchange_is_plain(const Exchange *exchange);
 
 /* Encodes the passages as the record's chunks into out. False: no memory. */
 extern bool exchange_chunks(Budget *budget, const Exchange *exchange, Buffer *out);

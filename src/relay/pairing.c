@@ -275,10 +275,10 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 	if (!exchange)
 		return;
 	if (entry->id == WIRE_MSG_Query)
-		exchange_set_query(exchange, entry->text);
+		exchange_set_query(exchange, entry->text, false);
 	else if (entry->id == WIRE_MSG_Parse && statement)
 	{
-		exchange_set_query(exchange, statement->text);
+		exchange_set_query(exchange, statement->text, true);
 		if (done)
 		{
 			statement_put(texts, &tracker->statements, statement);
@@ -290,13 +290,13 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 		statement = statement_find(&tracker->statements, name, len);
 		if (!statement || !statement->text)
 			return;
-		exchange_set_query(exchange, statement->text);
+		exchange_set_query(exchange, statement->text, true);
 		if (exchange->recorded)
 		{
 			/* it may have been parsed while nothing was recorded */
 			tracker->env->text_seen(tracker, statement->text);
-			buffer_append(tracker->env->budget, &exchange->query_hashes, &statement->text->hash,
-			              sizeof(uint64_t));
+			buffer_append(tracker->env->budget, &exchange->query_hashes,
+			              &statement->text->query_hash, sizeof(uint64_t));
 		}
 	}
 	else if (entry->id == WIRE_MSG_Close && !entry->portal && done)

@@ -31,9 +31,8 @@
 #define RELAY_IO_SIZE (64 * 1024) /* bytes of one read */
 #define RELAY_READS_A_TURN 4      /* reads of a socket before others have their turn */
 #define RELAY_ACCEPTS_A_TURN 16
-#define RELAY_HANDSHAKES_A_TURN 8 /* steps; each may cost a millisecond */
-#define STARTUP_PACKET_MAX 10000  /* the server's own limit */
-#define AUTH_MESSAGE_MAX 65536    /* the server takes no longer answer */
+#define STARTUP_PACKET_MAX 10000 /* the server's own limit */
+#define AUTH_MESSAGE_MAX 65536   /* the server takes no longer answer */
 #define CANCEL_WAIT_MS 5000
 #define FLUSH_WAIT_S 60 /* an ended session waits so long for a client that does not read */
 
@@ -65,7 +64,6 @@ typedef struct Session
 	const char *tls_version; /* of the client's leg; NULL: none */
 	const char *tls_cipher;
 	bool has_looked;       /* whether it begins with TLS */
-	bool begins_tls;       /* its handshake goes on */
 	bool is_direct;        /* it began TLS without SSLRequest */
 	bool waits_for_tls;    /* its SSLRequest, for the certificate that is being loaded */
 	bool is_answered;      /* our own SSLRequest, by the server */
@@ -94,7 +92,8 @@ typedef struct Session
 	int64_t authenticated_at; /* since accepted_at; -1 */
 	int64_t ended_at;
 	struct sockaddr_storage client_addr;
-	uint32_t client_uid; /* of a client on a Unix socket; UINT32_MAX: unknown */
+	uint32_t client_uid;      /* of a client on a Unix socket; UINT32_MAX: unknown */
+	int64_t last_finished_at; /* of the exchange before, async ones aside */
 	uint32_t exchange_count;
 	uint64_t dropped_exchanges;
 	int64_t backend_start;
@@ -123,7 +122,6 @@ typedef struct Relay
 	TlsContext *tls_before;  /* what sessions that began before a reload show */
 	uint64_t tls_generation; /* of the bundle that tls was made of */
 	int64_t reload_asked_at;
-	uint32_t handshakes; /* steps in this turn of the loop */
 
 	Budget budget;
 	TextPool *texts;
@@ -212,7 +210,6 @@ extern uint8_t secure_answer(const Session *session);
 extern bool secure_client(Session *session);
 extern bool secure_look(Session *session);
 extern bool secure_note(Session *session);
-extern bool secure_may_step(Relay *relay);
 extern void secure_begin(Session *session);
 extern void secure_go_on(Session *session);
 extern void secure_configure(Relay *relay, int bundle);
@@ -228,8 +225,16 @@ extern void pump_server_gone(Session *session);
 
 /* record.c */
 extern bool record_session(Session *session);
+/* Masks what must never be stored in the kept bytes of an exchange. */
+extern void record_mask(const Session *session, Exchange *exchange);
+/* The relay's tuple, empty; and the same added to the journal's batch, when it is full. */
+extern Tuple *record_tuple(Relay *relay, int columns);
+extern bool record_add(Session *session, JournalRecordType type, int64_t recorded_at, Tuple *tuple);
+
+/* row.c */
 extern bool record_exchange(Session *session, Exchange *exchange);
-extern bool record_text(Session *session, const Text *text);
+/* Sends a text that came in a Parse to the journal, unless that has it. */
+extern void record_text_used(Session *session, const Text *text);
 
 /* turn.c */
 extern void turn_exchange_finished(Tracker *tracker, Exchange *exchange);

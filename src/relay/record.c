@@ -1,6 +1,6 @@
 /*
  * record.c
- *	  Makes journal records of sessions, exchanges and texts.
+ *	  Makes journal records of sessions, and masks what exchanges hold.
  *
  * What must never be stored is masked here, in the kept bytes, before the
  * journal sees them.  In metadata mode no bytes and no values are stored, and
@@ -50,18 +50,6 @@ add_span(Tuple *tuple, WireSpan span)
 }
 
 /*
- * Adds a number, or NULL where there is none.
- */
-static void
-add_number(Tuple *tuple, int64_t number, bool is_there)
-{
-	if (is_there)
-		tuple_int8(tuple, number);
-	else
-		tuple_null(tuple);
-}
-
-/*
  * Adds a zero-terminated text, or NULL.
  */
 static void
@@ -76,10 +64,10 @@ add_string(Tuple *tuple, const char *string)
 /*
  * Adds the finished tuple to the journal's batch, behind its header.
  */
-static bool
-add_record(Session *session, JournalRecordType type, Tuple *tuple)
+bool
+record_add(Session *session, JournalRecordType type, int64_t recorded_at, Tuple *tuple)
 {
-	RecordHeader header = {.session_id = session->session_id};
+	RecordHeader header = {.session_id = session->session_id, .recorded_at = recorded_at};
 	struct iovec parts[2];
 
 	if (!tuple_end(tuple))
@@ -235,8 +223,8 @@ add_version(Tuple *tuple, const Session *session, bool is_cancel)
 /*
  * Returns an empty tuple of the relay's, ready for a record.
  */
-static Tuple *
-new_tuple(Relay *relay, int columns)
+Tuple *
+record_tuple(Relay *relay, int columns)
 {
 	tuple_begin(&relay->tuple, columns);
 	return &relay->tuple;
@@ -252,7 +240,7 @@ record_session(Session *session)
 	Tracker *tracker = &session->tracker;
 	bool is_cancel = session->end_reason && strcmp(session->end_reason, "cancel_request") == 0;
 	WireSpan pairs = {NULL, 0};
-	Tuple *tuple = new_tuple(relay, SESSION_COLUMNS);
+	Tuple *tuple = record_tuple(relay, SESSION_COLUMNS);
 
 	if (!is_cancel && session->packet.len > 8)
 		pairs = (WireSpan){session->packet.data + 8, session->packet.len - 8};
@@ -276,7 +264,7 @@ record_session(Session *session)
 	tuple_bool(tuple, tracker->desynchronised);
 	add_string(tuple, session->ended_at >= 0 ? session->end_reason : NULL);
 	tuple_int8(tuple, (int64_t) journal_series(relay->journal));
-	return add_record(session, JOURNAL_SESSION, tuple);
+	return record_add(session, JOURNAL_SESSION, 0, tuple);
 }
 
 /*
@@ -336,8 +324,8 @@ mask_startup(const Session *session, Exchange *exchange)
 /*
  * Masks what must never be stored in the kept bytes of an exchange.
  */
-static void
-mask_exchange(const Session *session, Exchange *exchange)
+void
+record_mask(const Session *session, Exchange *exchange)
 {
 	Buffer *request = &exchange->request.kept;
 	Buffer *response = &exchange->response.kept;
@@ -351,174 +339,4 @@ mask_exchange(const Session *session, Exchange *exchange)
 	}
 	mask_messages(&session->tracker, WIRE_FRONTEND, request->data, request->len);
 	mask_messages(&session->tracker, WIRE_BACKEND, response->data, response->len);
-}
-
-/*
- * Adds a query text, with its constants taken out in metadata mode.
- */
-static void
-add_query(Tuple *tuple, const Session *session, const Text *text, bool normalise)
-{
-	Relay *relay = session->relay;
-	Buffer *scratch = &relay->normalised;
-
-	if (!text)
-		tuple_null(tuple);
-	else if (!normalise)
-		tuple_text(tuple, text->data, text->len);
-	else
-	{
-		scratch->len = 0;
-		if (!buffer_reserve(&relay->budget, scratch, (size_t) text->len * 2 + 64))
-		{
-			tuple_null(tuple);
-			return;
-		}
-		tuple_text(tuple, scratch->data,
-		           wire_normalise(text->data, text->len, session->tracker.standard_strings,
-		                          (char *) scratch->data, scratch->cap));
-		buffer_reset(&relay->budget, scratch, 64 * 1024);
-	}
-}
-
-/*
- * Adds the columns that count.
- */
-static void
-add_counts(Tuple *tuple, const Exchange *exchange)
-{
-	if (exchange->tag_len > 0)
-		tuple_text(tuple, exchange->tag, exchange->tag_len);
-	else
-		tuple_null(tuple);
-	tuple_int4(tuple, exchange->statement_count);
-	tuple_int8(tuple, exchange->row_count);
-	tuple_int8(tuple, exchange->data_row_count);
-}
-
-/*
- * Adds the columns that tell how it ended.
- */
-static void
-add_outcome(Tuple *tuple, const Exchange *exchange, bool keeps_values)
-{
-	const Buffer *message = &exchange->error_message;
-
-	if (exchange->sqlstate[0])
-		tuple_text(tuple, exchange->sqlstate, sizeof(exchange->sqlstate));
-	else
-		tuple_null(tuple);
-	if (keeps_values && message->len > 0)
-		tuple_text(tuple, message->data, message->len);
-	else
-		tuple_null(tuple);
-	if (exchange->transaction_status)
-		tuple_char(tuple, exchange->transaction_status);
-	else
-		tuple_null(tuple);
-	tuple_int8(tuple, (int64_t) exchange->request.bytes);
-	tuple_int8(tuple, (int64_t) exchange->response.bytes);
-	tuple_bool(tuple, exchange->is_complete);
-	tuple_bool(tuple, exchange->is_truncated);
-	tuple_bool(tuple, exchange->uncertain);
-}
-
-/*
- * Adds the digests of all rows so far, NULL without a DataRow.
- */
-static void
-add_digests(Tuple *tuple, const Exchange *exchange)
-{
-	if (exchange->has_digest)
-	{
-		tuple_int8(tuple, (int64_t) exchange->row_digest);
-		tuple_int8(tuple, (int64_t) exchange->row_set_digest);
-	}
-	else
-	{
-		tuple_null(tuple);
-		tuple_null(tuple);
-	}
-}
-
-/*
- * Adds the bytes and when they passed.
- */
-static void
-add_bytes(Tuple *tuple, Session *session, Exchange *exchange, bool keeps_values)
-{
-	Relay *relay = session->relay;
-	const Buffer *request = &exchange->request.kept;
-	const Buffer *response = &exchange->response.kept;
-	Buffer *chunks = &relay->chunks;
-
-	if (!keeps_values)
-	{
-		tuple_null(tuple);
-		tuple_null(tuple);
-		tuple_null(tuple);
-		return;
-	}
-	mask_exchange(session, exchange);
-	tuple_bytes(tuple, request->data, request->len);
-	tuple_bytes(tuple, response->data, response->len);
-	chunks->len = 0;
-	if (exchange_chunks(&relay->budget, exchange, chunks))
-		tuple_bytes(tuple, chunks->data, chunks->len);
-	else
-		tuple_null(tuple);
-}
-
-/*
- * Adds a finished exchange.
- */
-bool
-record_exchange(Session *session, Exchange *exchange)
-{
-	Relay *relay = session->relay;
-	bool keeps_values = relay->config.capture != RELAY_CAPTURE_METADATA;
-	const Buffer *hashes = &exchange->query_hashes;
-	Tuple *tuple = new_tuple(relay, EXCHANGE_COLUMNS);
-	int64_t first_response = exchange->first_response_at;
-	bool hit;
-
-	tuple_time(tuple, wall(session, exchange->finished_at));
-	tuple_int8(tuple, (int64_t) session->session_id);
-	tuple_int8(tuple, exchange->exchange_no);
-	tuple_int4(tuple, exchange->part_no);
-	tuple_time(tuple, wall(session, exchange->started_at));
-	add_time(tuple, session, first_response >= exchange->started_at ? first_response : -1);
-	tuple_time(tuple, wall(session, exchange->finished_at));
-	add_string(tuple, exchange_kind(exchange));
-	add_query(tuple, session, exchange->query, !keeps_values);
-	if (hashes->len > 0)
-		tuple_int8_array(tuple, (const int64_t *) hashes->data, hashes->len / sizeof(int64_t));
-	else
-		tuple_null(tuple);
-	add_number(tuple, (int64_t) exchange->query_id, exchange->query_id != 0);
-	add_counts(tuple, exchange);
-	add_outcome(tuple, exchange, keeps_values);
-	add_digests(tuple, exchange);
-	hit = (exchange->has & HAS_CANCEL) && session->cancelled_session_id != 0;
-	add_number(tuple, (int64_t) session->cancelled_session_id, hit);
-	add_number(tuple, session->cancelled_exchange_no, hit && session->cancelled_exchange_no >= 0);
-	add_bytes(tuple, session, exchange, keeps_values);
-	return add_record(session, JOURNAL_EXCHANGE, tuple);
-}
-
-/*
- * Adds a text that came in a Parse.
- */
-bool
-record_text(Session *session, const Text *text)
-{
-	Relay *relay = session->relay;
-	bool normalise = relay->config.capture == RELAY_CAPTURE_METADATA;
-	Tuple *tuple = new_tuple(relay, QUERY_TEXT_COLUMNS);
-
-	tuple_int8(tuple, (int64_t) text->hash);
-	add_query(tuple, session, text, normalise);
-	add_query(tuple, session, text, true);
-	tuple_time(tuple, wall(session, session->tracker.now));
-	return add_record(session, JOURNAL_QUERY_TEXT, tuple);
 }

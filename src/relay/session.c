@@ -200,7 +200,6 @@ void
 session_flush(Session *session)
 {
 	struct timeval wait = {FLUSH_WAIT_S, 0};
-	struct timeval moment = {1, 0};
 
 	session->state = SESSION_FLUSHING;
 	if (session->client.pending.len == 0)
@@ -208,11 +207,7 @@ session_flush(Session *session)
 		session_close(session, NULL);
 		return;
 	}
-	/* one that was never let in gets no more time than it had, or a moment */
-	if (session->authenticated_at >= 0)
-		evtimer_add(session->deadline, &wait);
-	else if (!evtimer_pending(session->deadline, NULL))
-		evtimer_add(session->deadline, &moment);
+	evtimer_add(session->deadline, &wait);
 	session_update(session);
 }
 

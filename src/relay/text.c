@@ -19,6 +19,17 @@ text_size(size_t len)
 }
 
 /*
+ * Hashes a text, keyed.  0 means none, and none has it.
+ */
+uint64_t
+text_hash(const TextPool *pool, const void *text, size_t len)
+{
+	uint64_t hash = XXH3_64bits_withSeed(text, len, pool->seed);
+
+	return hash ? hash : 1;
+}
+
+/*
  * Makes or finds the Text of a query.  Masking comes before hashing: not even
  * the hash of a password may be stored.
  */
@@ -48,6 +59,7 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 		if (!text)
 			return NULL;
 		text->hash = hash;
+		text->query_hash = text_hash(pool, pool->scratch.data, len);
 		text->len = (uint32_t) len;
 		if (len > 0)
 			memcpy(text->data, pool->scratch.data, len);
@@ -77,17 +89,17 @@ text_release(TextPool *pool, Text *text)
 }
 
 /*
- * Tells whether a text must still go to the journal, and notes that it does.
- * The table forgets by overwriting: then a text is sent again, no harm.
+ * Tells whether a text must go to the journal now, and notes that it does.  The
+ * table forgets by overwriting: then a text is sent again, no harm.
  */
 bool
-text_must_send(TextPool *pool, const Text *text)
+text_must_send(TextPool *pool, uint64_t hash, int64_t now)
 {
-	uint64_t *sent = &pool->sent[text->hash % TEXT_SENT];
+	TextSent *sent = &pool->sent[hash % TEXT_SENT];
 
-	if (*sent == text->hash)
+	if (sent->hash == hash && now >= sent->at && now - sent->at < TEXT_RENEW_US)
 		return false;
-	*sent = text->hash;
+	*sent = (TextSent){hash, now};
 	return true;
 }
 

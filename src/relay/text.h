@@ -7,8 +7,10 @@
  * follows what the server has confirmed (ParseComplete, CloseComplete), so a
  * failed Parse changes nothing.
  *
- * The journal gets each text that came in a Parse once per relay, as far as a
- * table of recently sent hashes remembers; the writer ignores repeats.
+ * The journal gets each text that came in a Parse, and each normalised text of a
+ * Query, once an hour while it is used, as far as a table of recently sent hashes
+ * remembers.  So the writer knows of each text when it was last needed, to an hour,
+ * and a text that it dropped with its last exchange comes again with the next.
  */
 #ifndef RELAY_TEXT_H
 #define RELAY_TEXT_H
@@ -20,8 +22,9 @@
 
 typedef struct Text
 {
-	struct Text *next; /* in its hash bucket */
-	uint64_t hash;     /* XXH3 of the masked text */
+	struct Text *next;   /* in its hash bucket */
+	uint64_t hash;       /* XXH3 of the masked text */
+	uint64_t query_hash; /* the same, keyed: nobody can make two texts one in the record */
 	uint32_t users;
 	uint32_t len;
 	bool has_secret; /* something was masked in it */
@@ -30,13 +33,22 @@ typedef struct Text
 
 #define TEXT_BUCKETS 4096
 #define TEXT_SENT 65536
+#define TEXT_RENEW_US INT64_C(3600000000)
+
+/* A text that the journal has. */
+typedef struct TextSent
+{
+	uint64_t hash;
+	int64_t at; /* wall clock */
+} TextSent;
 
 /* All texts of a relay. */
 typedef struct TextPool
 {
 	Budget *budget;
 	Text *buckets[TEXT_BUCKETS];
-	uint64_t sent[TEXT_SENT];
+	TextSent sent[TEXT_SENT];
+	uint64_t seed; /* of the keyed hashes */
 	Buffer scratch;
 } TextPool;
 
@@ -63,8 +75,11 @@ typedef struct StatementMap
 extern Text *text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings);
 extern void text_release(TextPool *pool, Text *text);
 
-/* Whether this text must still go to the journal; notes that it does. */
-extern bool text_must_send(TextPool *pool, const Text *text);
+/* Hashes a text, keyed. */
+extern uint64_t text_hash(const TextPool *pool, const void *text, size_t len);
+
+/* Whether the text of a hash must go to the journal now; notes that it does. */
+extern bool text_must_send(TextPool *pool, uint64_t hash, int64_t now);
 
 /* Forgets what was sent: the journal threw a batch away. */
 extern void text_forget_sent(TextPool *pool);

@@ -253,7 +253,7 @@ finish_part(Tracker *tracker)
 	if (first->exchange_no < 0)
 		first->exchange_no = tracker->next_no++;
 	if (head && head->id == WIRE_MSG_Query)
-		exchange_set_query(first, head->text); /* its answer has not ended yet */
+		exchange_set_query(first, head->text, false); /* its answer has not ended yet */
 	first->finished_at = tracker->now;
 	tracker->env->part_finished(tracker, first);
 	exchange_next_part(tracker->env->exchanges, first, tracker->now);

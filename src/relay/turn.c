@@ -114,6 +114,8 @@ turn_exchange_finished(Tracker *tracker, Exchange *exchange)
 		else
 			add_exchange(session, exchange);
 	}
+	if (exchange_kind(exchange) != FACTS_ASYNC)
+		session->last_finished_at = exchange->finished_at;
 	exchange_release(&relay->exchanges, exchange);
 }
 
@@ -130,15 +132,15 @@ turn_part_finished(Tracker *tracker, Exchange *exchange)
 }
 
 /*
- * Sends a text that came in a Parse to the journal, once.
+ * Takes note of a text that came in a Parse, or that a Bind uses.
  */
 void
 turn_text_seen(Tracker *tracker, const Text *text)
 {
 	Session *session = session_of(tracker);
 
-	if (session->is_recorded && text_must_send(session->relay->texts, text))
-		record_text(session, text);
+	if (session->is_recorded)
+		record_text_used(session, text);
 }
 
 /*
@@ -366,7 +368,6 @@ turn_end(Relay *relay)
 	uint64_t flush = atomic_load(&relay->board->flush_requested);
 	bool has_closed;
 
-	relay->handshakes = 0;
 	if (!relay->journal)
 		return;
 	has_closed = closed_are_due(relay);

@@ -43,13 +43,12 @@ check_gap(const Position *position, const JournalRecord *record)
 static int64
 time_of(const JournalRecord *record)
 {
-	uint64 time;
+	RecordHeader header;
 
-	if (record->type != JOURNAL_EXCHANGE ||
-	    record->length < sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(time))
+	if (record->type != JOURNAL_EXCHANGE || record->length < sizeof(header))
 		return 0;
-	memcpy(&time, record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT, sizeof(time));
-	return (int64) pg_ntoh64(time);
+	memcpy(&header, record->payload, sizeof(header));
+	return header.recorded_at;
 }
 
 /*

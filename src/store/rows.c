@@ -84,7 +84,7 @@ static struct
 static void
 append_tuple(StringInfo out, const BatchRecord *record, const Column *columns, int count)
 {
-	RecordColumnKind kinds[EXCHANGE_COLUMNS];
+	RecordColumnKind kinds[SESSION_COLUMNS]; /* more than the others have */
 	RecordHeader header;
 
 	if (record->length < sizeof(header) + 2)
@@ -98,40 +98,15 @@ append_tuple(StringInfo out, const BatchRecord *record, const Column *columns, i
 }
 
 /*
- * Tells whether an exchange is long enough to have a time.
- */
-static bool
-has_time(const BatchRecord *record)
-{
-	return record->length >= sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT + sizeof(uint64);
-}
-
-/*
- * Returns when an exchange was recorded, brought into range.
- */
-static int64
-exchange_time(const BatchRecord *record)
-{
-	const char *at = record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT;
-	uint64 time;
-
-	if (!has_time(record))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-		                errmsg("journal record is too short")));
-	memcpy(&time, at, sizeof(time));
-	return partition_clamp((int64) pg_ntoh64(time));
-}
-
-/*
  * Makes an exchange's tuple what COPY reads: the journal's own bytes, unless texts
  * have to be converted.
  */
 static void
 take_tuple(const BatchRecord *record)
 {
-	uint64 time = pg_hton64((uint64) exchange_time(record));
-
-	memcpy(record->payload + sizeof(RecordHeader) + RECORD_EXCHANGE_TIME_AT, &time, sizeof(time));
+	if (record->length < sizeof(RecordHeader))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		                errmsg("journal record is too short")));
 	source.bytes = record->payload + sizeof(RecordHeader);
 	source.left = record->length - sizeof(RecordHeader);
 	if (!((const RecordHeader *) record->payload)->has_high_bytes)
@@ -192,29 +167,15 @@ read_source(void *out, int least, int most)
 }
 
 /*
- * Makes the partitions that the exchanges land in.  Returns how many there are.
+ * Tells whether there is an exchange among the records.
  */
-static int
-prepare_exchanges(const BatchRecord *records, int count, Oid table)
+static bool
+has_exchanges(const BatchRecord *records, int count)
 {
-	int64 last_day = PG_INT64_MIN;
-	int exchanges = 0;
-
 	for (int i = 0; i < count; i++)
-	{
-		int64 time;
-
-		if (records[i].type != JOURNAL_EXCHANGE)
-			continue;
-		exchanges++;
-		if (!has_time(&records[i]))
-			continue; /* an error, but the record's own, when its turn comes */
-		time = exchange_time(&records[i]);
-		if (time / USECS_PER_DAY != last_day)
-			partition_ensure(time, table);
-		last_day = time / USECS_PER_DAY;
-	}
-	return exchanges;
+		if (records[i].type == JOURNAL_EXCHANGE)
+			return true;
+	return false;
 }
 
 /*
@@ -281,18 +242,24 @@ receive(const Column *column, StringInfo value)
 static Oid
 column_type(RecordColumnKind kind)
 {
-	static const Oid types[] = {TEXTOID, JSONBOID,       BOOLOID, CHAROID,  INT4OID,     INT8OID,
-	                            OIDOID,  TIMESTAMPTZOID, INETOID, BYTEAOID, INT8ARRAYOID};
+	static const Oid types[] = {TEXTOID, JSONBOID,       BOOLOID, INT4OID, INT8OID,
+	                            OIDOID,  TIMESTAMPTZOID, INETOID, BYTEAOID};
 
 	return types[kind];
 }
 
+/* What to do where the row is there already. */
+#define SESSION_CONFLICT "(session_id) DO UPDATE SET "
+#define TEXT_CONFLICT                                                                 \
+	"(query_hash) DO UPDATE SET query = coalesce(query_text.query, excluded.query), " \
+	"last_used = greatest(query_text.last_used, excluded.last_used)"
+
 /*
- * Returns the command that stores a row, with a parameter a column; with a key
- * it replaces the row of that key.
+ * Returns the command that stores a row, with a parameter a column.  A session's
+ * row is replaced by its newer state.
  */
 static char *
-insert_command(const char *table, const Column *columns, int count, const char *key)
+insert_command(const char *table, const Column *columns, int count, const char *conflict)
 {
 	StringInfoData command;
 
@@ -303,16 +270,10 @@ insert_command(const char *table, const Column *columns, int count, const char *
 	appendStringInfoString(&command, ") VALUES (");
 	for (int i = 0; i < count; i++)
 		appendStringInfo(&command, "%s$%d", i ? ", " : "", i + 1);
-	appendStringInfoString(&command, ") ON CONFLICT ");
-	if (!key)
-		appendStringInfoString(&command, "DO NOTHING");
-	else
-	{
-		appendStringInfo(&command, "(%s) DO UPDATE SET ", key);
-		for (int i = 1; i < count; i++)
-			appendStringInfo(&command, "%s%s = excluded.%s", i > 1 ? ", " : "", columns[i].name,
-			                 columns[i].name);
-	}
+	appendStringInfo(&command, ") ON CONFLICT %s", conflict);
+	for (int i = 1; i < count && columns == session_columns; i++)
+		appendStringInfo(&command, "%s%s = excluded.%s", i > 1 ? ", " : "", columns[i].name,
+		                 columns[i].name);
 	return command.data;
 }
 
@@ -320,7 +281,7 @@ insert_command(const char *table, const Column *columns, int count, const char *
  * Prepares the command that stores a row, once.
  */
 static void
-prepare(SPIPlanPtr *plan, const char *table, const Column *columns, int count, const char *key)
+prepare(SPIPlanPtr *plan, const char *table, const Column *columns, int count, const char *conflict)
 {
 	Oid types[SESSION_COLUMNS];
 
@@ -328,7 +289,7 @@ prepare(SPIPlanPtr *plan, const char *table, const Column *columns, int count, c
 		return;
 	for (int i = 0; i < count; i++)
 		types[i] = column_type(columns[i].kind);
-	*plan = SPI_prepare(insert_command(table, columns, count, key), count, types);
+	*plan = SPI_prepare(insert_command(table, columns, count, conflict), count, types);
 	if (!*plan || SPI_keepplan(*plan) != 0)
 		elog(ERROR, "could not prepare the command that stores into table \"%s\"", table);
 }
@@ -411,25 +372,23 @@ rows_store(const BatchRecord *records, int count, volatile bool *own_fault)
 	static SPIPlanPtr session_plan;
 	static SPIPlanPtr text_plan;
 	Oid tables[STORE_TABLES];
-	Relation relation;
+	Relation relation = NULL;
 	CopyFromState copy = NULL;
-	int exchanges;
 
 	tables_lock(tables);
-	prepare(&session_plan, "session", session_columns, SESSION_COLUMNS, "session_id");
-	prepare(&text_plan, "query_text", query_text_columns, QUERY_TEXT_COLUMNS, NULL);
-	/* before the table is open: a partition is attached only to one that is not */
-	exchanges = prepare_exchanges(records, count, tables[TABLE_EXCHANGE]);
-	relation = table_open(tables[TABLE_EXCHANGE], NoLock);
-	if (exchanges > 0)
+	prepare(&session_plan, "session", session_columns, SESSION_COLUMNS, SESSION_CONFLICT);
+	prepare(&text_plan, "query_text", query_text_columns, QUERY_TEXT_COLUMNS, TEXT_CONFLICT);
+	if (has_exchanges(records, count))
+	{
+		relation = table_open(partition_current(pgwt_now()), RowExclusiveLock);
 		copy = begin_copy(records, count, relation);
+	}
 	*own_fault = true;
 	store_others(records, count, session_plan, text_plan);
-	if (copy)
-	{
-		CopyFrom(copy);
-		EndCopyFrom(copy);
-	}
+	if (!copy)
+		return;
+	CopyFrom(copy);
+	EndCopyFrom(copy);
 	table_close(relation, NoLock);
 }
 

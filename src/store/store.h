@@ -14,7 +14,7 @@
  *		text.c			texts in the database's encoding
  *		position.c		how far each series is stored: table journal_position
  *		tables.c		the extension's tables, found and locked
- *		partition.c		partitions of the exchange table
+ *		partition.c		the tables that hold the exchanges
  */
 #ifndef STORE_H
 #define STORE_H
@@ -70,10 +70,11 @@ typedef enum StoreResult
 typedef enum StoreTable
 {
 	TABLE_SESSION,
-	TABLE_EXCHANGE,
+	TABLE_STORED_EXCHANGE,
 	TABLE_QUERY_TEXT,
 	TABLE_JOURNAL_POSITION,
 	TABLE_QUARANTINE,
+	TABLE_PARTITION,
 	STORE_TABLES
 } StoreTable;
 
@@ -182,6 +183,9 @@ extern void rows_end_sessions(uint64 series);
 extern void text_convert_tuple(const RecordHeader *header, const uint8 *tuple, Size len,
                                const RecordColumnKind *kinds, int columns, StringInfo out);
 
+/* Appends text that should be in the database's encoding; other bytes as \xHH. */
+extern void text_append_verified(StringInfo out, const char *text, int len);
+
 /* ---- position.c: inside a transaction ---- */
 
 /* False: nothing of the series is stored. */
@@ -199,8 +203,10 @@ extern void tables_lock(Oid tables[STORE_TABLES]);
 
 /* ---- partition.c: inside a transaction ---- */
 
-/* Brings an absurd time to where it can land. */
-extern int64 partition_clamp(int64 recorded_at);
-extern void partition_ensure(int64 recorded_at, Oid exchange);
+/* Returns the table that takes rows, makes it where there is none. */
+extern Oid partition_current(TimestampTz now);
+
+/* Returns the table of a partition; InvalidOid where it is not the extension's. */
+extern Oid partition_table(int number);
 
 #endif /* STORE_H */

@@ -16,8 +16,17 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
-static const char *const names[STORE_TABLES] = {"session", "exchange", "query_text",
-                                                "journal_position", "quarantine"};
+static const struct
+{
+	const char *name;
+	LOCKMODE lock;
+} tables_known[STORE_TABLES] = {{"session", RowExclusiveLock},
+                                {"stored_exchange", RowExclusiveLock},
+                                {"query_text", RowExclusiveLock},
+                                {"journal_position", RowExclusiveLock},
+                                {"quarantine", RowExclusiveLock},
+                                /* whoever makes a partition locks it for as long as that takes */
+                                {"partition", AccessShareLock}};
 
 /*
  * Finds a table of the extension and locks it; InvalidOid where it is not there.
@@ -25,7 +34,7 @@ static const char *const names[STORE_TABLES] = {"session", "exchange", "query_te
 static Oid
 find_table(StoreTable table, Oid extension, LOCKMODE lock)
 {
-	RangeVar *range = makeRangeVar("pgwire_trace", (char *) names[table], -1);
+	RangeVar *range = makeRangeVar("pgwire_trace", (char *) tables_known[table].name, -1);
 	Oid oid = RangeVarGetRelid(range, lock, true);
 
 	if (OidIsValid(oid) && getExtensionOfObject(RelationRelationId, oid) != extension)
@@ -59,10 +68,12 @@ tables_lock(Oid tables[STORE_TABLES])
 
 	for (int i = 0; i < STORE_TABLES; i++)
 	{
-		tables[i] = OidIsValid(extension) ? find_table((StoreTable) i, extension, RowExclusiveLock)
-		                                  : InvalidOid;
+		tables[i] = OidIsValid(extension)
+		                ? find_table((StoreTable) i, extension, tables_known[i].lock)
+		                : InvalidOid;
 		if (!OidIsValid(tables[i]))
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-			                errmsg("extension \"pgwire_trace\" has no table \"%s\"", names[i])));
+			                errmsg("extension \"pgwire_trace\" has no table \"%s\"",
+			                       tables_known[i].name)));
 	}
 }

@@ -27,8 +27,8 @@ append_escaped(StringInfo out, const char *bytes, int len)
 /*
  * Appends text that should be in the database's encoding already.
  */
-static void
-append_verified(StringInfo out, const char *text, int len)
+void
+text_append_verified(StringInfo out, const char *text, int len)
 {
 	int encoding = GetDatabaseEncoding();
 
@@ -88,7 +88,7 @@ append_text(StringInfo out, const RecordHeader *header, const char *text, int le
 	if (from < 0 || from == PG_SQL_ASCII || from == GetDatabaseEncoding() ||
 	    GetDatabaseEncoding() == PG_SQL_ASCII ||
 	    !OidIsValid(proc = FindDefaultConversionProc(from, GetDatabaseEncoding())))
-		append_verified(out, text, len);
+		text_append_verified(out, text, len);
 	else
 		append_converted(out, proc, from, text, len);
 }

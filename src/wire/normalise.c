@@ -30,7 +30,7 @@ put(Output *out, const char *text, size_t len)
 }
 
 /*
- * Returns the highest number of a parameter in the text, -1 if it does not lex.
+ * Returns the highest number of a parameter in the text; 0 for none.
  */
 static long
 highest_parameter(const char *text, size_t len, bool standard_strings)
@@ -39,10 +39,10 @@ highest_parameter(const char *text, size_t len, bool standard_strings)
 	long highest = 0;
 	LexToken token;
 
+	if (len == 0 || !memchr(text, '$', len))
+		return 0;
 	while ((token = lex_next(text, len, &at, standard_strings)).kind != LEX_END)
 	{
-		if (token.is_cut)
-			return -1;
 		if (token.kind == LEX_PARAMETER)
 		{
 			long number = 0;
@@ -69,15 +69,17 @@ wire_normalise(const char *text, size_t len, bool standard_strings, char *out, s
 	size_t at = 0;
 	LexToken token;
 
-	if (number < 0)
-	{
-		put(&output, unparsable, sizeof(unparsable) - 1);
-		return output.len;
-	}
-	while ((token = lex_next(text, len, &at, standard_strings)).kind != LEX_END)
+	while (output.len < size &&
+	       (token = lex_next(text, len, &at, standard_strings)).kind != LEX_END)
 	{
 		char parameter[24];
 
+		if (token.is_cut)
+		{
+			output.len = 0;
+			put(&output, unparsable, sizeof(unparsable) - 1);
+			return output.len;
+		}
 		if (token.kind == LEX_SPACE)
 		{
 			space = output.len > 0;

@@ -121,7 +121,7 @@ on_part(Tracker *tracker, Exchange *exchange)
 	memset(s, 0, sizeof(*s));
 	s->no = exchange->exchange_no;
 	s->part = exchange->part_no;
-	snprintf(s->kind, sizeof(s->kind), "%s", exchange_kind(exchange));
+	snprintf(s->kind, sizeof(s->kind), "%s", facts_kind_name(exchange_kind(exchange)));
 	if (exchange->query)
 		snprintf(s->query, sizeof(s->query), "%.*s", (int) exchange->query->len,
 		         exchange->query->data);
