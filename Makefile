@@ -52,8 +52,8 @@ PROGRAM_SOURCES = src/journal/journal_main.c
 PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
 LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
-	board_slots journal_append journal_facts journal_ids journal_read journal_tuple relay_filters relay_pump \
-	relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
+	board_slots journal_append journal_facts journal_ids journal_read journal_tuple relay_filters \
+	relay_pump relay_tls relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
 FUZZ_TARGETS = decode journal mask secret stream text tracker
@@ -84,7 +84,10 @@ TAP_TESTS = \
 	t/046_methods.pl \
 	t/047_defaults.pl \
 	t/050_tls.pl \
+	t/051_tls_bytes.pl \
 	t/052_unix.pl \
+	t/053_limits.pl \
+	t/054_tls_material.pl \
 	t/060_statements.pl \
 	t/061_values.pl
 

@@ -200,6 +200,7 @@ void
 session_flush(Session *session)
 {
 	struct timeval wait = {FLUSH_WAIT_S, 0};
+	struct timeval moment = {1, 0};
 
 	session->state = SESSION_FLUSHING;
 	if (session->client.pending.len == 0)
@@ -207,7 +208,11 @@ session_flush(Session *session)
 		session_close(session, NULL);
 		return;
 	}
-	evtimer_add(session->deadline, &wait);
+	/* one that was never let in gets no more time than it had, or a moment */
+	if (session->authenticated_at >= 0)
+		evtimer_add(session->deadline, &wait);
+	else if (!evtimer_pending(session->deadline, NULL))
+		evtimer_add(session->deadline, &moment);
 	session_update(session);
 }
 

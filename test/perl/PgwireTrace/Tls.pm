@@ -31,7 +31,7 @@ sub openssl
 }
 
 # Makes a key and a certificate of it, issued by an authority or by itself.
-sub _make
+sub make
 {
 	my ($self, $name, $common_name, $authority, @extensions) = @_;
 	my $base = "$self->{directory}/$name";
@@ -56,13 +56,13 @@ sub make_certificates
 	my $self = bless { directory => $directory }, __PACKAGE__;
 	my @server = ('subjectAltName=DNS:localhost,IP:127.0.0.1');
 
-	$self->_make('root', 'test authority', undef, 'basicConstraints=critical,CA:TRUE');
-	$self->_make('elsewhere', 'unknown authority', undef, 'basicConstraints=critical,CA:TRUE');
-	$self->_make('server', 'localhost', 'root', @server);
-	$self->_make('other', 'localhost', 'root', @server);
-	$self->_make('alice', 'alice', 'root', 'basicConstraints=CA:FALSE');
-	$self->_make('revoked', 'revoked', 'root', 'basicConstraints=CA:FALSE');
-	$self->_make('stranger', 'alice', 'elsewhere', 'basicConstraints=CA:FALSE');
+	$self->make('root', 'test authority', undef, 'basicConstraints=critical,CA:TRUE');
+	$self->make('elsewhere', 'unknown authority', undef, 'basicConstraints=critical,CA:TRUE');
+	$self->make('server', 'localhost', 'root', @server);
+	$self->make('other', 'localhost', 'root', @server);
+	$self->make('alice', 'alice', 'root', 'basicConstraints=CA:FALSE');
+	$self->make('revoked', 'revoked', 'root', 'basicConstraints=CA:FALSE');
+	$self->make('stranger', 'alice', 'elsewhere', 'basicConstraints=CA:FALSE');
 	append_to_file("$directory/index.txt", '');
 	append_to_file("$directory/ca.conf", "[ca]\ndefault_ca=c\n[c]\ndatabase=$directory/index.txt\n"
 		  . "default_md=sha256\ndefault_crl_days=30\n");
