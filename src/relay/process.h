@@ -31,8 +31,9 @@
 #define RELAY_IO_SIZE (64 * 1024) /* bytes of one read */
 #define RELAY_READS_A_TURN 4      /* reads of a socket before others have their turn */
 #define RELAY_ACCEPTS_A_TURN 16
-#define STARTUP_PACKET_MAX 10000 /* the server's own limit */
-#define AUTH_MESSAGE_MAX 65536   /* the server takes no longer answer */
+#define RELAY_HANDSHAKES_A_TURN 8 /* steps; each may cost a millisecond */
+#define STARTUP_PACKET_MAX 10000  /* the server's own limit */
+#define AUTH_MESSAGE_MAX 65536    /* the server takes no longer answer */
 #define CANCEL_WAIT_MS 5000
 #define FLUSH_WAIT_S 60 /* an ended session waits so long for a client that does not read */
 
@@ -64,6 +65,7 @@ typedef struct Session
 	const char *tls_version; /* of the client's leg; NULL: none */
 	const char *tls_cipher;
 	bool has_looked;       /* whether it begins with TLS */
+	bool begins_tls;       /* its handshake goes on */
 	bool is_direct;        /* it began TLS without SSLRequest */
 	bool waits_for_tls;    /* its SSLRequest, for the certificate that is being loaded */
 	bool is_answered;      /* our own SSLRequest, by the server */
@@ -122,6 +124,7 @@ typedef struct Relay
 	TlsContext *tls_before;  /* what sessions that began before a reload show */
 	uint64_t tls_generation; /* of the bundle that tls was made of */
 	int64_t reload_asked_at;
+	uint32_t handshakes; /* steps in this turn of the loop */
 
 	Budget budget;
 	TextPool *texts;
@@ -210,6 +213,7 @@ extern uint8_t secure_answer(const Session *session);
 extern bool secure_client(Session *session);
 extern bool secure_look(Session *session);
 extern bool secure_note(Session *session);
+extern bool secure_may_step(Relay *relay);
 extern void secure_begin(Session *session);
 extern void secure_go_on(Session *session);
 extern void secure_configure(Relay *relay, int bundle);

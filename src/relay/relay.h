@@ -84,6 +84,7 @@ typedef struct RelayConfig
 	RelayAddress tls_upstreams[RELAY_MAX_UPSTREAMS];
 
 	uint32_t tls_state;      /* RelayTls */
+	uint32_t tls_direct;     /* 1: clients may begin TLS without SSLRequest */
 	uint32_t has_bundle;     /* 1: the last descriptor attached is see tls_bundle.h */
 	uint64_t tls_generation; /* of the bundle: counted up when it is read again */
 

@@ -39,13 +39,26 @@ secure_answer(const Session *session)
 }
 
 /*
+ * Tells whether a step of a handshake may be done in this turn of the loop.  They
+ * are dear, and those who are in should not wait for all who want in.  The socket
+ * stays readable, so the next turn asks again.
+ */
+bool
+secure_may_step(Relay *relay)
+{
+	return relay->handshakes++ < RELAY_HANDSHAKES_A_TURN;
+}
+
+/*
  * Turns the client's leg to TLS.  False: the session is over.
  */
 bool
 secure_client(Session *session)
 {
 	/* what waited to be sent would go out encrypted */
-	if (session->client.pending.len == 0 && tls_accept(&session->client, session->relay->tls))
+	session->begins_tls =
+	    session->client.pending.len == 0 && tls_accept(&session->client, session->relay->tls);
+	if (session->begins_tls)
 		return true;
 	session_close(session, "client_reset");
 	return false;
@@ -53,19 +66,25 @@ secure_client(Session *session)
 
 /*
  * Looks whether a client begins with TLS instead of asking for it, where the
- * server allows that.  False: the session is over.
+ * server allows that.  False: it has to wait, or the session is over.
  */
 bool
 secure_look(Session *session)
 {
 	const Relay *relay = session->relay;
+	uint8_t answer = secure_answer(session);
 	uint8_t first;
 
-	if (session->has_looked || !relay->tls || !tls_context_has_direct(relay->tls) ||
-	    secure_answer(session) != 'S')
+	if (session->has_looked || !relay->config.tls_direct || answer == 'N')
 		return true;
 	if (recv(session->client.fd, &first, 1, MSG_PEEK) != 1)
 		return true;
+	session->waits_for_tls = first == TLS_RECORD_HANDSHAKE && answer != 'S';
+	if (session->waits_for_tls)
+	{
+		session_update(session);
+		return false;
+	}
 	session->has_looked = true;
 	if (first != TLS_RECORD_HANDSHAKE)
 		return true;
@@ -82,6 +101,7 @@ secure_note(Session *session)
 {
 	if (session->tls_version || !(session->tls_version = tls_version(&session->client)))
 		return true;
+	session->begins_tls = false;
 	session->tls_cipher = tls_cipher(&session->client);
 	if (!session->is_direct || tls_has_alpn(&session->client))
 		return true;
@@ -191,6 +211,13 @@ secure_go_on(Session *session)
 {
 	if (!session->is_answered && !read_answer(session))
 		return;
+	if (!secure_may_step(session->relay))
+	{
+		/* at the begin it is on us to speak: no event would come */
+		session->server.has_more = true;
+		leg_read_on(&session->server);
+		return;
+	}
 	switch (tls_handshake(&session->server))
 	{
 		case TLS_WAITS:
@@ -251,7 +278,9 @@ secure_configure(Relay *relay, int bundle)
 	for (Session *session = relay->sessions; session; session = next)
 	{
 		next = session->next;
-		if (session->waits_for_tls)
-			startup_go_on(session);
+		if (!session->waits_for_tls)
+			continue;
+		session->waits_for_tls = false;
+		startup_go_on(session);
 	}
 }

@@ -332,6 +332,8 @@ startup_readable(Session *session)
 
 	if (!session->client.is_reading || !secure_look(session))
 		return;
+	if (session->begins_tls && !secure_may_step(relay))
+		return;
 	n = leg_recv(&session->client, relay->io, STARTUP_PACKET_MAX);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 	{

@@ -25,6 +25,7 @@
 #include "relay/tls_context.h"
 
 #define RECORDS_A_READ 16
+#define LARGE_RECORD 4096 /* bytes; behind such a one there is probably another */
 
 static char last_error[TLS_ERROR_SIZE];
 
@@ -103,7 +104,8 @@ read_result(Leg *leg, int error)
 }
 
 /*
- * Reads what there is, from a bounded number of records.
+ * Reads what there is, from a bounded number of records.  Behind a small one the
+ * socket is not asked again unless it tells: mostly there is nothing.
  */
 static ssize_t
 tls_recv(Leg *leg, uint8_t *data, size_t size)
@@ -121,6 +123,8 @@ tls_recv(Leg *leg, uint8_t *data, size_t size)
 		if (SSL_read_ex(ssl, data + done, size - done, &n))
 		{
 			done += n;
+			if (n < LARGE_RECORD && !SSL_has_pending(ssl))
+				return (ssize_t) done;
 			continue;
 		}
 		error = SSL_get_error(ssl, 0);

@@ -21,9 +21,6 @@ typedef struct TlsContext TlsContext;
 extern TlsContext *tls_context_make(int bundle, char error[TLS_ERROR_SIZE]);
 extern void tls_context_free(TlsContext *context);
 
-/* Tells whether clients may begin TLS without SSLRequest. */
-extern bool tls_context_has_direct(const TlsContext *context);
-
 /* Turns a leg to TLS as a server; nothing was read yet. False: no memory. */
 extern bool tls_accept(Leg *leg, const TlsContext *context);
 

@@ -33,7 +33,7 @@ typedef struct TlsSettings
 	char max_version[16];
 	bool prefers_server_ciphers;
 	bool may_ask;  /* the passphrase command may be run */
-	bool has_alpn; /* the server knows of "postgresql", and of TLS without SSLRequest */
+	bool has_alpn; /* the server knows of the application protocol "postgresql" */
 } TlsSettings;
 
 /* Makes a bundle of what the settings name. Returns its descriptor; -1: error says why. */

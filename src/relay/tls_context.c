@@ -7,7 +7,7 @@
  * settings (be-secure-openssl.c), so that whatever a client negotiates with a relay
  * it could have negotiated with the server, and the other way round.
  *
- *		tls_context_make, tls_context_free, tls_context_has_direct
+ *		tls_context_make, tls_context_free
  */
 #include "relay/tls_context.h"
 
@@ -386,7 +386,6 @@ tls_context_make(int bundle, char error[TLS_ERROR_SIZE])
 		failed = "could not read the certificate's bundle";
 	else if (made)
 	{
-		made->has_alpn = parts.settings->has_alpn;
 		failed = make_accept(made, &parts);
 		if (!failed)
 			failed = make_connect(made, parts.settings);
@@ -411,13 +410,4 @@ tls_context_free(TlsContext *context)
 	SSL_CTX_free(context->accept);
 	SSL_CTX_free(context->connect);
 	free(context);
-}
-
-/*
- * Tells whether clients may begin TLS without SSLRequest.
- */
-bool
-tls_context_has_direct(const TlsContext *context)
-{
-	return context->has_alpn;
 }

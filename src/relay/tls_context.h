@@ -14,7 +14,6 @@ struct TlsContext
 {
 	SSL_CTX *accept;  /* on the client's leg */
 	SSL_CTX *connect; /* on the server's */
-	bool has_alpn;
 };
 
 typedef enum TlsPart

@@ -368,6 +368,7 @@ turn_end(Relay *relay)
 	uint64_t flush = atomic_load(&relay->board->flush_requested);
 	bool has_closed;
 
+	relay->handshakes = 0;
 	if (!relay->journal)
 		return;
 	has_closed = closed_are_due(relay);

@@ -281,6 +281,7 @@ tls_fill(RelayConfig *config)
 {
 	config->has_bundle = bundle >= 0;
 	config->tls_generation = generation;
+	config->tls_direct = COMPAT_HAS_DIRECT_TLS;
 	if (!EnableSSL)
 		config->tls_state = RELAY_TLS_OFF;
 	else if (bundle < 0 && child_fd >= 0)

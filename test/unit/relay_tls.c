@@ -32,10 +32,13 @@
 
 #define STREAM (512 * 1024)
 #define CRUMBS 3000
+#define CROWD 40
 
 static const uint8_t ssl_request[8] = {0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f};
 static const uint8_t startup[] = {0, 0, 0, 16, 0, 3, 0, 0, 'u', 's', 'e', 'r', 0, 'a', 0, 0};
 static const uint8_t auth_ok[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0};
+
+static const uint8_t last_words[] = {'S', 0, 0, 0, 8, 'a', 0, 'b', 0};
 
 static int passed;
 static int failed;
@@ -144,7 +147,7 @@ make_listener(uint16_t *port)
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, len) != 0 || listen(fd, 16) != 0 ||
+	if (fd < 0 || bind(fd, (struct sockaddr *) &addr, len) != 0 || listen(fd, 2 * CROWD) != 0 ||
 	    getsockname(fd, (struct sockaddr *) &addr, &len) != 0)
 		abort();
 	*port = ntohs(addr.sin_port);
@@ -212,15 +215,15 @@ serve_tls(int fd)
 	size_t n;
 
 	SSL_set_fd(ssl, fd);
-	if (SSL_accept(ssl) == 1 && read_startup(ssl) &&
-	    SSL_write_ex(ssl, auth_ok, sizeof(auth_ok), &n))
+	if (SSL_accept(ssl) == 1 && read_startup(ssl))
 	{
 		snprintf(server.version, sizeof(server.version), "%s", SSL_get_version(ssl));
 		snprintf(server.cipher, sizeof(server.cipher), "%s", SSL_get_cipher_name(ssl));
+		SSL_write_ex(ssl, auth_ok, sizeof(auth_ok), &n);
 		if (server.part == HONEST)
 			echo(ssl);
 		else
-			SSL_write_ex(ssl, "good bye", 8, &n);
+			SSL_write_ex(ssl, last_words, sizeof(last_words), &n);
 		if (server.part == CLOSES)
 			SSL_shutdown(ssl);
 	}
@@ -333,8 +336,10 @@ show(const char *name, bool has_alpn)
 	strcpy(settings.key_file, path(file));
 	strcpy(settings.ciphers, "HIGH:!aNULL");
 	strcpy(settings.groups, "prime256v1");
+	strcpy(settings.ca_file, path("other.crt")); /* clients are asked, and have none */
 	strcpy(settings.min_version, "TLSv1.2");
 	settings.has_alpn = has_alpn;
+	relay.config.tls_direct = has_alpn;
 	bundle = tls_bundle_make(&settings, error);
 	if (bundle < 0)
 	{
@@ -355,9 +360,9 @@ start_relay(uint16_t server_port)
 	struct sockaddr_in *upstream = (struct sockaddr_in *) &relay.config.tls_upstreams[0].addr;
 	int pair[2];
 
-	relay.board =
-	    mmap(NULL, BOARD_SIZE(16), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	relay.board->slot_count = 16;
+	relay.board = mmap(NULL, BOARD_SIZE(4 * CROWD), PROT_READ | PROT_WRITE,
+	                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	relay.board->slot_count = 4 * CROWD;
 	relay.board->relay_count = 1;
 	relay.listener = make_listener(&relay.port);
 	fcntl(relay.listener, F_SETFL, O_NONBLOCK);
@@ -366,8 +371,8 @@ start_relay(uint16_t server_port)
 	relay.socket = pair[0];
 	relay.config.size = sizeof(relay.config);
 	relay.config.listener_count = 1;
-	relay.config.max_sessions = 8;
-	relay.config.max_unauthenticated = 8;
+	relay.config.max_sessions = 2 * CROWD;
+	relay.config.max_unauthenticated = 2 * CROWD;
 	relay.config.authentication_timeout_ms = 10000;
 	relay.config.capture_memory = 16 * 1024 * 1024;
 	relay.config.sample_rate = 1;
@@ -571,6 +576,22 @@ test_honest(int version, const char *name)
 }
 
 /*
+ * A client that wants another handshake.
+ */
+static void
+test_renegotiation(void)
+{
+	int fd = dial();
+	SSL *ssl;
+
+	set_server("ours", HONEST);
+	ssl = ask_tls(fd, TLS1_2_VERSION);
+	check(log_in(ssl) == 'R' && SSL_renegotiate(ssl) == 1 && SSL_do_handshake(ssl) != 1,
+	      "renegotiation is refused");
+	hang_up(ssl, fd);
+}
+
+/*
  * The server ends: properly, or not.
  */
 static void
@@ -578,13 +599,15 @@ test_end(Part part, bool properly, const char *name)
 {
 	int fd = dial();
 	SSL *ssl;
-	char words[8];
+	char words[sizeof(last_words)];
 	char byte;
 	int result;
 
 	set_server("ours", part);
 	ssl = ask_tls(fd, TLS1_3_VERSION);
-	check(log_in(ssl) == 'R' && read_all(ssl, words, 8) && memcmp(words, "good bye", 8) == 0, name);
+	check(log_in(ssl) == 'R' && read_all(ssl, words, sizeof(words)) &&
+	          memcmp(words, last_words, sizeof(words)) == 0,
+	      name);
 	errno = 0;
 	ERR_clear_error();
 	result = SSL_read(ssl, &byte, 1);
@@ -689,6 +712,66 @@ test_direct(void)
 }
 
 /*
+ * Begins TLS on many connections, all at once.
+ */
+static void
+begin_crowd(SSL *ssl[CROWD], const int fds[CROWD])
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	int done = 0;
+
+	for (int i = 0; i < CROWD; i++)
+	{
+		char byte = 0;
+
+		check(recv(fds[i], &byte, 1, 0) == 1 && byte == 'S', "one of a crowd is answered");
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		ssl[i] = SSL_new(context);
+		SSL_set_fd(ssl[i], fds[i]);
+	}
+	for (int turn = 0; turn < 1000 && done < CROWD; turn++)
+	{
+		done = 0;
+		for (int i = 0; i < CROWD; i++)
+			done += SSL_connect(ssl[i]) == 1;
+		ERR_clear_error();
+		usleep(1000);
+	}
+	SSL_CTX_free(context);
+}
+
+/*
+ * Many handshakes at a time, with clients and with the server: all come through,
+ * though a turn of the loop does but a few.
+ */
+static void
+test_crowd(void)
+{
+	int fds[CROWD];
+	SSL *ssl[CROWD];
+	int in = 0;
+	size_t n;
+
+	show("ours", false);
+	set_server("ours", CLOSES);
+	for (int i = 0; i < CROWD; i++)
+	{
+		fds[i] = dial();
+		send(fds[i], ssl_request, sizeof(ssl_request), MSG_NOSIGNAL);
+	}
+	begin_crowd(ssl, fds);
+	for (int i = 0; i < CROWD; i++)
+		SSL_write_ex(ssl[i], startup, sizeof(startup), &n);
+	for (int i = 0; i < CROWD; i++)
+	{
+		fcntl(fds[i], F_SETFL, 0);
+		in += read_all(ssl[i], answer, sizeof(auth_ok)) && answer[0] == 'R';
+		hang_up(ssl[i], fds[i]);
+	}
+	check(in == CROWD, "a crowd gets in");
+}
+
+/*
  * A certificate that takes time.
  */
 static void
@@ -765,6 +848,7 @@ main(void)
 	test_waiting();
 	test_honest(TLS1_3_VERSION, "TLS 1.3");
 	test_honest(TLS1_2_VERSION, "TLS 1.2");
+	test_renegotiation();
 	test_end(CLOSES, true, "a server that closes");
 	test_end(CUTS, false, "a server that cuts the line");
 	test_refused("ours", SAYS_NO, "a server without TLS");
@@ -773,6 +857,7 @@ main(void)
 	test_clear_behind_request();
 	test_direct();
 	test_off();
+	test_crowd();
 	finish();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed > 0;
