@@ -1,5 +1,5 @@
 # pg_hba.conf as it comes: the Docker image's, Debian's and initdb's, with clients from another
-# address; and the server's own deadline when the relay is no help.
+# address; the server's own deadline when the relay is no help; servers that listen elsewhere.
 use strict;
 use warnings;
 
@@ -85,6 +85,31 @@ for my $name (sort keys %files)
 		kill('CONT', $relay);
 		unlike($client->until_closed, qr/Z/, 'and ends the connection');
 	}
+	$server->node->stop;
+}
+
+# ---- carriers come from where the server listens ----
+
+for my $where ('::1', PgwireTrace::Net::OWN)
+{
+	my $server = PgwireTrace->start($where =~ /:/ ? 'listens6' : 'listens4', extension => 0, hba => <<"HBA", conf => <<"CONF");
+local all all trust
+host all all $where/${\($where =~ /:/ ? 128 : 32)} trust
+host all all 10.77.0.2/32 scram-sha-256
+HBA
+listen_addresses = '$where'
+pgwire_trace.listen_addresses = '${\PgwireTrace::Net::SERVER}'
+CONF
+	my %job = (host => PgwireTrace::Net::SERVER, port => $server->side_port, user => 'alice',
+		password => $right, query => "select inet_client_addr() || ' ' || inet_server_addr()");
+
+	$server->sql("create role alice login password '$right'");
+	ok(poll(sub { (login_all({%job}))[0]{verdict} eq 'in' }), "server on $where: let in");
+	my ($in, $out) = login_all({%job}, { %job, password => 'wrong' });
+	is($in->{row}, PgwireTrace::Net::CLIENT . '/32 ' . ($where =~ /:/ ? "$where/128" : "$where/32"),
+		"server on $where: client and server");
+	is_deeply([ @$out{qw(verdict sqlstate)} ], [ 'refused', '28P01' ],
+		"server on $where: a wrong password is refused");
 	$server->node->stop;
 }
 done_testing();

@@ -18,6 +18,7 @@ use constant {
 	FAR_CLIENT => '10.88.0.2',   # in no network that the host has an address in
 	SERVER6 => 'fd77::1',
 	CLIENT6 => 'fd77::2',
+	OWN => '10.99.0.1',          # from here to here, as it is with any address of a host
 };
 
 my $setup = <<'SH';
@@ -29,6 +30,7 @@ ip address add 10.77.0.1/24 dev lo
 ip address add 10.77.0.2/24 dev lo
 ip address add 10.88.0.1/32 dev lo
 ip address add 10.88.0.2/32 dev lo
+ip address add 10.99.0.1/32 dev lo
 ip -6 address add fd77::1/64 dev lo nodad
 ip -6 address add fd77::2/64 dev lo nodad
 ip route replace local 10.77.0.1 dev lo table local src 10.77.0.2
@@ -55,6 +57,9 @@ sub import
 	if ($? != 0)
 	{
 		chomp $reason;
+		unlink "$directory/hosts";
+		rmdir "$directory/pam.d";
+		rmdir $directory;
 		print "1..0 # SKIP network namespaces are not to be had: $reason\n";
 		exit 0;
 	}
