@@ -31,7 +31,7 @@ sub lines
 	push @ident, "mine alice $user", "dn \"CN=alice\" $user", "other bob $user";
 	if (grep { $_->[0] eq 'own' } @logins)
 	{
-		$certificates->_make($user, $user, 'root', 'basicConstraints=CA:FALSE');
+		$certificates->make($user, $user, 'root', 'basicConstraints=CA:FALSE');
 		$shows{own} = [ $certificates->path("$user.crt"), $certificates->path("$user.key") ];
 	}
 	for my $login (@logins)

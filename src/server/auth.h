@@ -66,12 +66,12 @@ extern void auth_take_slot(AuthDoor *door, Port *port);
 /* ---- auth_client.c ---- */
 
 /* Puts the client's address in place of the carrier's. */
-extern void auth_show_client(const AuthDoor *door, Port *port);
+extern void auth_show_client(AuthDoor *door, Port *port);
 
 /* ---- auth_cert.c ---- */
 
 /* Gives the connection the client's certificate; FATAL if TLS of both legs differs. */
-extern void auth_take_certificate(const AuthDoor *door, Port *port);
+extern void auth_take_certificate(AuthDoor *door, Port *port);
 
 /* Tells whether the certificate's name may be that of the user (clientcert=verify-full). */
 extern bool auth_certificate_fits(const HbaLine *line, const Port *port);

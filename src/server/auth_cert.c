@@ -18,18 +18,8 @@
 #include <openssl/x509.h>
 
 /*
- * Ends the connection because of its certificate.
- */
-static void
-refuse_certificate(const char *why)
-{
-	ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-	                errmsg("client certificate cannot be used: %s", why)));
-}
-
-/*
- * Keeps a text of the certificate as long as the connection lives.  A zero byte in
- * it would make one name look like another.
+ * Keeps a text of the certificate as long as the connection lives.  NULL if there is
+ * a zero byte in it: that would make one name look like another.
  */
 static char *
 keep_text(const char *text, size_t len)
@@ -37,64 +27,67 @@ keep_text(const char *text, size_t len)
 	char *copy;
 
 	if (memchr(text, '\0', len))
-		refuse_certificate("its subject has a zero byte");
+		return NULL;
 	copy = MemoryContextAllocZero(TopMemoryContext, len + 1);
 	memcpy(copy, text, len);
 	return copy;
 }
 
 /*
- * Returns the subject's first common name, as the server takes it; NULL: none.
+ * Reads the subject's first common name, as the server does; *name is NULL if there
+ * is none.  False: it cannot be used.
  */
-static char *
-common_name(X509_NAME *subject)
+static bool
+read_common_name(X509_NAME *subject, char **name)
 {
 	int len = X509_NAME_get_text_by_NID(subject, NID_commonName, NULL, 0);
 	char *text;
 
+	*name = NULL;
 	if (len < 0)
-		return NULL;
+		return true;
 	text = palloc0((Size) len + 1);
-	if (X509_NAME_get_text_by_NID(subject, NID_commonName, text, len + 1) != len)
-		refuse_certificate("its common name cannot be read");
-	return keep_text(text, (size_t) len);
+	if (X509_NAME_get_text_by_NID(subject, NID_commonName, text, len + 1) == len)
+		*name = keep_text(text, (size_t) len);
+	pfree(text);
+	return *name != NULL;
 }
 
 /*
- * Returns the subject's distinguished name as RFC 2253 writes it.
+ * Reads the subject's distinguished name as RFC 2253 writes it.  False: it cannot be
+ * used.
  */
-static char *
-distinguished_name(X509_NAME *subject)
+static bool
+read_distinguished_name(X509_NAME *subject, char **name)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *text = NULL;
-	char *copy = NULL;
 	long len;
 
+	*name = NULL;
 	if (bio && X509_NAME_print_ex(bio, subject, 0, XN_FLAG_RFC2253) != -1 &&
 	    (len = BIO_get_mem_data(bio, &text)) >= 0)
-		copy = keep_text(text, (size_t) len);
+		*name = keep_text(text, (size_t) len);
 	BIO_free(bio);
-	if (!copy)
-		refuse_certificate("its distinguished name cannot be read");
-	return copy;
+	return *name != NULL;
 }
 
 /*
- * Puts a certificate where the server would have put it.
+ * Puts a certificate where the server would have put it.  False: it cannot be used.
  */
-static void
+static bool
 set_certificate(Port *port, const uint8 *der, uint32 len)
 {
 	const unsigned char *at = der;
 	X509 *certificate = d2i_X509(NULL, &at, (long) len);
 
-	if (!certificate || at != der + len)
-		refuse_certificate("it cannot be decoded");
 	port->peer = certificate;
-	port->peer_cn = common_name(X509_get_subject_name(certificate));
-	port->peer_dn = distinguished_name(X509_get_subject_name(certificate));
+	if (!certificate || at != der + len ||
+	    !read_common_name(X509_get_subject_name(certificate), &port->peer_cn) ||
+	    !read_distinguished_name(X509_get_subject_name(certificate), &port->peer_dn))
+		return false;
 	port->peer_cert_valid = true;
+	return true;
 }
 
 /*
@@ -116,15 +109,18 @@ forget_certificate(Port *port)
  * else hostssl lines would speak of the wrong one.
  */
 void
-auth_take_certificate(const AuthDoor *door, Port *port)
+auth_take_certificate(AuthDoor *door, Port *port)
 {
 	uint32 len = atomic_load(&door->slot->certificate_len);
 	bool has_tls = atomic_load(&door->slot->client_tls) != 0;
 
 	if (has_tls != port->ssl_in_use || len > BOARD_CERTIFICATE || (len > 0 && !has_tls))
+	{
+		auth_tell(door, port, STATUS_ERROR);
 		ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 		                errmsg("encryption of the client's connection and of pgwire_trace's "
 		                       "to the server differ")));
+	}
 #ifdef USE_OPENSSL
 	forget_certificate(port);
 	if (len > 0)
@@ -132,7 +128,13 @@ auth_take_certificate(const AuthDoor *door, Port *port)
 		uint8 *der = palloc(len); /* a copy: shared memory might change while it is read */
 
 		memcpy(der, board_certificate(pgwt_board, door->slot_no), len);
-		set_certificate(port, der, len);
+		if (!set_certificate(port, der, len))
+		{
+			auth_tell(door, port, STATUS_ERROR);
+			ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			                errmsg("client certificate cannot be used: its subject cannot be "
+			                       "read, or has a zero byte")));
+		}
 		pfree(der);
 	}
 #endif

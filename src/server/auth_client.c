@@ -103,14 +103,17 @@ title_client(const Port *port)
  * the server's "connection received", which names the carrier, and the client.
  */
 void
-auth_show_client(const AuthDoor *door, Port *port)
+auth_show_client(AuthDoor *door, Port *port)
 {
 	SockAddr address;
 	char *carrier = pstrdup(port->remote_port);
 
 	if (!read_address(door->slot, &address))
+	{
+		auth_tell(door, port, STATUS_ERROR);
 		ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 		                errmsg("carrier of pgwire_trace names no client")));
+	}
 	port->raddr = address;
 	name_client(port);
 	title_client(port);
