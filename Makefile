@@ -22,14 +22,14 @@ PG_CONFIG ?= pg_config
 
 # ---- sources, a list a room; the plain rooms hold no server code ----
 
-WIRE_FILES = content decode frame lex list mask normalise secret stream walk
+WIRE_FILES = content decode frame lex list mask normalise redact secret stream walk
 JOURNAL_FILES = append crc32c facts files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids leg listen note pairing pump queue \
-	record relay_main row secure session startup text tls tls_bundle tls_context tracker turn
+	record redact relay_main row secure session startup text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
-	query_ids relays resolve settings spawn supervisor tls unix_socket upstream utility
+	query_ids redaction relays resolve settings spawn supervisor tls unix_socket upstream utility
 STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
 READ_FILES = \
 	container encoding exchange explain follow guard input items known parameter rest run script \
@@ -53,7 +53,7 @@ PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
 LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
 	board_slots journal_append journal_facts journal_ids journal_read journal_tuple relay_filters \
-	relay_pump relay_tls relay_tracker wire_docs wire_frame wire_normalise wire_secret wire_walk
+	relay_pump relay_tls relay_tracker wire_docs wire_frame wire_normalise wire_redact wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
 FUZZ_TARGETS = decode journal mask secret stream text tracker
@@ -74,7 +74,7 @@ TAP_TESTS = \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/015_replication.pl \
 	t/016_trace.pl t/017_diff.pl \
 	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
-	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl \
+	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl t/034_redaction.pl \
 	t/040_hba.pl \
 	t/041_startup.pl \
 	t/042_hooks.pl \

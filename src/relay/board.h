@@ -155,6 +155,19 @@ typedef struct BoardQueryIds
 	BoardU32 taken[BOARD_QUERY_SETS]; /* places of a set ever taken over */
 } BoardQueryIds;
 
+/* What of results the administrator's rules mean, as the backend has resolved them. */
+#define BOARD_REDACTED 64
+
+typedef struct BoardRedaction
+{
+	BoardU64 rules_hash;   /* of the rules that were resolved; 0: none were */
+	BoardU32 column_count; /* over BOARD_REDACTED: too many to be told */
+	BoardU32 type_count;
+	BoardU32 relations[BOARD_REDACTED];
+	BoardU32 columns[BOARD_REDACTED]; /* attribute number; 0: all of the relation */
+	BoardU32 types[BOARD_REDACTED];
+} BoardRedaction;
+
 typedef struct BoardSlot
 {
 	BoardU32 state;    /* SLOT_ bits, and the relay's number above them */
@@ -180,6 +193,7 @@ typedef struct BoardSlot
 	BoardI64 backend_start;
 	BoardU32 database_oid;
 	BoardQueryIds query_ids;
+	BoardRedaction redaction;
 } BoardSlot;
 
 typedef struct Board

@@ -178,6 +178,7 @@ fill_slot(Session *session, BoardSlot *slot)
 	atomic_store(&slot->cancel_key, 0);
 	atomic_store(&slot->exchange_no, -1);
 	board_clear_query_ids(slot);
+	atomic_store(&slot->redaction.rules_hash, 0);
 	atomic_store(&slot->backend_pid, 0);
 	atomic_store(&slot->backend_start, 0);
 	atomic_store(&slot->database_oid, 0);

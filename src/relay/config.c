@@ -145,6 +145,10 @@ apply(Relay *relay)
 	if (relay->env.keeps_bytes != (config->capture == RELAY_CAPTURE_ALL))
 		text_forget_sent(relay->texts); /* other columns of them are wanted */
 	relay->env.keeps_bytes = config->capture == RELAY_CAPTURE_ALL;
+	if (!redact_configure(&relay->rules, config))
+		relay_error(
+		    relay,
+		    "\"pgwire_trace.redact_queries\" is no regular expression: everything is redacted");
 	if (!relay->journal)
 		open_journal(relay);
 	journal_set_limit(relay->journal, config->journal_limit);

@@ -290,6 +290,7 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
 	first->request.bytes += second->request.bytes;
 	first->has |= second->has;
 	first->has_secret |= second->has_secret;
+	first->redact |= second->redact;
 	first->terminated = second->terminated;
 	first->orphaned = false;
 	first->uncertain |= second->uncertain;
@@ -341,9 +342,8 @@ exchange_kind(const Exchange *exchange)
  * rows, and a sum, which does not.
  */
 void
-exchange_add_row(Exchange *exchange, uint64_t hash)
+exchange_add_digest(Exchange *exchange, uint64_t hash)
 {
-	exchange->data_row_count++;
 	exchange->has_digest = true;
 	exchange->row_digest = facts_digest_row(exchange->row_digest, hash);
 	exchange->row_set_digest += hash;

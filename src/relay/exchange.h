@@ -63,6 +63,7 @@ typedef struct Exchange
 	bool is_truncated;
 	bool uncertain;          /* pairing_uncertain */
 	bool has_secret;         /* kept bytes must be walked and masked */
+	uint32_t redact;         /* what the rules say of its texts (redact.h) */
 	bool has_failed;         /* an ErrorResponse: late CopyData belongs to it */
 	char transaction_status; /* 0: none */
 
@@ -127,7 +128,7 @@ extern void exchange_set_query(Exchange *exchange, Text *text, bool is_parsed);
 extern FactsKind exchange_kind(const Exchange *exchange);
 
 /* Adds a DataRow's hash to both digests. */
-extern void exchange_add_row(Exchange *exchange, uint64_t hash);
+extern void exchange_add_digest(Exchange *exchange, uint64_t hash);
 
 /* Whether the request came at once, and its response at once when it was finished. */
 extern bool exchange_is_plain(const Exchange *exchange);

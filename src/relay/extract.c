@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/redact.h"
 #include "relay/tracker.h"
 
 /* Body bytes that a handler wants to see of messages with short fields. */
 #define WANTS_SHORT 1024
 #define WANTS_NAMES (16 * 1024)
 #define WANTS_ERROR (64 * 1024)
+#define PARSE_SEARCHED 256
 
 /*
  * Returns how much of a body its handler wants: 0 for none.
@@ -79,6 +81,7 @@ read_query(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	text = text_get(tracker->env->texts, query.data, query.len, tracker->standard_strings);
 	exchange->has |= HAS_QUERY;
 	exchange->has_secret |= may_hide_secret(text, query);
+	exchange->redact |= text_redacts(tracker->env->texts, text);
 	if (tracker->skipping)
 	{
 		text_release(tracker->env->texts, text);
@@ -104,6 +107,7 @@ read_parse(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	query = values[WIRE_Parse_query].bytes;
 	text = text_get(env->texts, query.data, query.len, tracker->standard_strings);
 	exchange->has_secret |= may_hide_secret(text, query);
+	exchange->redact |= text_redacts(env->texts, text);
 	if (text && exchange->recorded)
 		env->text_seen(tracker, text);
 	if (tracker->skipping)
@@ -118,10 +122,46 @@ read_parse(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 }
 
 /*
+ * Finds the text of a statement that a Bind names: of a Parse that still waits for
+ * its answer, as far back as a driver would send it, or else of the map.
+ */
+static Text *
+statement_text(const Tracker *tracker, WireSpan name)
+{
+	const Queue *queue = &tracker->queue;
+	const Statement *statement;
+
+	for (uint32_t back = 1; back <= queue->count && back <= PARSE_SEARCHED; back++)
+	{
+		const QueueEntry *entry = queue_at(queue, queue->count - back);
+
+		statement = entry->id == WIRE_MSG_Parse ? entry->statement : NULL;
+		if (statement && statement->name_len == name.len &&
+		    (name.len == 0 || memcmp(statement->name, name.data, name.len) == 0))
+			return statement->text;
+	}
+	statement = statement_find(&tracker->statements, (const char *) name.data, name.len);
+	return statement ? statement->text : NULL;
+}
+
+/*
+ * Notes what the rules say of the statement of a Bind.  One that is not known is
+ * taken to mean everything.
+ */
+static void
+read_rules(Tracker *tracker, Exchange *exchange, WireSpan name)
+{
+	TextPool *texts = tracker->env->texts;
+
+	if (texts->rules && redact_has_rules(texts->rules))
+		exchange->redact |= text_redacts(texts, statement_text(tracker, name));
+}
+
+/*
  * Reads a Bind, Describe or Close: the name of the statement, if it has one.
  */
 static void
-read_named(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len)
+read_named(Tracker *tracker, Exchange *exchange, WireMessageId id, const uint8_t *body, size_t len)
 {
 	QueueEntry entry = {.id = (uint16_t) id, .count = 1};
 	WireValue values[WIRE_MAX_FIELDS];
@@ -129,7 +169,10 @@ read_named(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len)
 
 	wire_decode(id, body, len, values);
 	if (id == WIRE_MSG_Bind)
+	{
 		name = values[WIRE_Bind_statement].bytes;
+		read_rules(tracker, exchange, name);
+	}
 	else if (id == WIRE_MSG_Close)
 	{
 		name = values[WIRE_Close_name].bytes;
@@ -193,6 +236,7 @@ extract_frontend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t
 			break;
 		case WIRE_MSG_FunctionCall:
 			exchange->has |= HAS_FUNCTION_CALL;
+			exchange->redact |= text_redacts(tracker->env->texts, NULL);
 			if (!tracker->skipping)
 				terminate(tracker, exchange, (QueueEntry){.id = WIRE_MSG_FunctionCall, .count = 1});
 			break;
@@ -209,7 +253,7 @@ extract_frontend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t
 		case WIRE_MSG_Execute:
 			exchange->has |= HAS_EXTENDED;
 			if (!tracker->skipping)
-				read_named(tracker, id, body, len);
+				read_named(tracker, exchange, id, body, len);
 			break;
 		case WIRE_MSG_Flush:
 			exchange->has |= HAS_EXTENDED;
@@ -262,7 +306,8 @@ follow_tag(Tracker *tracker, const Exchange *exchange)
 }
 
 /*
- * Keeps the message of an ErrorResponse, without the secrets that it quotes.
+ * Keeps the message of an ErrorResponse, without what it quotes and must not be
+ * stored.
  */
 static void
 keep_message(Tracker *tracker, Exchange *exchange, WireMessageId id, const uint8_t *body,
@@ -272,11 +317,13 @@ keep_message(Tracker *tracker, Exchange *exchange, WireMessageId id, const uint8
 	Buffer copy = {NULL, 0, 0};
 	WireSpan message;
 
-	if (exchange->has_secret)
+	if (exchange->has_secret || exchange->redact)
 	{
 		if (!buffer_append(budget, &copy, body, len))
 			return;
-		wire_mask_body(id, copy.data, len, tracker->standard_strings);
+		if (exchange->has_secret)
+			wire_mask_body(id, copy.data, len, tracker->standard_strings);
+		redact_error(exchange->redact, copy.data, len);
 		body = copy.data;
 	}
 	if (wire_error_field(body, len, 'M', &message))
@@ -491,9 +538,11 @@ extract_row(Tracker *tracker, const uint8_t *part, size_t len, bool begins, bool
 
 	if (!exchange || !exchange->recorded)
 		return;
+	if (ends)
+		exchange->data_row_count++;
 	if (begins && ends)
 	{
-		exchange_add_row(exchange, XXH3_64bits_withSeed(part, len, seed));
+		exchange_add_digest(exchange, XXH3_64bits_withSeed(part, len, seed));
 		return;
 	}
 	if (!tracker->row_hash && !(tracker->row_hash = XXH3_createState()))
@@ -502,5 +551,5 @@ extract_row(Tracker *tracker, const uint8_t *part, size_t len, bool begins, bool
 		XXH3_64bits_reset_withSeed(tracker->row_hash, seed);
 	XXH3_64bits_update(tracker->row_hash, part, len);
 	if (ends)
-		exchange_add_row(exchange, XXH3_64bits_digest(tracker->row_hash));
+		exchange_add_digest(exchange, XXH3_64bits_digest(tracker->row_hash));
 }

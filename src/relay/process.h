@@ -24,6 +24,7 @@
 #include "journal/journal.h"
 #include "journal/tuple.h"
 #include "relay/leg.h"
+#include "relay/redact.h"
 #include "relay/relay.h"
 #include "relay/tls.h"
 #include "relay/tracker.h"
@@ -73,7 +74,8 @@ typedef struct Session
 	int64_t strange_since; /* the server shows a certificate that we do not know; 0: no */
 
 	Tracker tracker;
-	bool is_tracked;  /* bytes are decoded */
+	bool is_tracked; /* bytes are decoded */
+	bool is_replication;
 	bool is_recorded; /* it makes rows: has an id, is not filtered */
 	bool has_packet;  /* its startup packet came whole */
 	bool is_counted;  /* in sessions_open */
@@ -102,6 +104,8 @@ typedef struct Session
 	uint32_t database_oid;
 	uint64_t row_epoch; /* the journal epoch its row was written in; 0: never */
 	const char *end_reason;
+	RedactColumns *redaction;      /* NULL: its backend has told of none */
+	uint64_t redaction_hash;       /* of the rules that its backend has resolved; 0: none */
 	uint64_t cancelled_session_id; /* a cancel: whom it hits; 0: nobody that is recorded */
 	int64_t cancelled_exchange_no; /* -1: none was open */
 } Session;
@@ -128,6 +132,7 @@ typedef struct Relay
 
 	Budget budget;
 	TextPool *texts;
+	RedactRules rules;
 	ExchangePool exchanges;
 	TrackerEnv env;
 	JournalAppender *journal;
@@ -238,12 +243,12 @@ extern bool record_add(Session *session, JournalRecordType type, int64_t recorde
 /* row.c */
 extern bool record_exchange(Session *session, Exchange *exchange);
 /* Sends a text that came in a Parse to the journal, unless that has it. */
-extern void record_text_used(Session *session, const Text *text);
+extern void record_text_used(Session *session, Text *text);
 
 /* turn.c */
 extern void turn_exchange_finished(Tracker *tracker, Exchange *exchange);
 extern void turn_part_finished(Tracker *tracker, Exchange *exchange);
-extern void turn_text_seen(Tracker *tracker, const Text *text);
+extern void turn_text_seen(Tracker *tracker, Text *text);
 extern void turn_end(Relay *relay);
 extern void turn_stop(Relay *relay);
 

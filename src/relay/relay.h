@@ -31,6 +31,7 @@
 #define RELAY_MAX_UPSTREAMS 8
 #define RELAY_FILTER_SIZE 2048 /* bytes of a filter list, with its zero byte */
 #define RELAY_PATH_SIZE 1024
+#define RELAY_PATTERN_SIZE 1024
 #define RELAY_DRAIN_MS 300
 
 typedef enum RelayCapture
@@ -100,6 +101,11 @@ typedef struct RelayConfig
 	int64_t min_duration_us;
 	int64_t part_interval_us; /* long exchanges are recorded in parts; 0: they are not */
 
+	bool redact_parameters;
+	char redact_columns[RELAY_FILTER_SIZE];  /* schema.table.column, comma list */
+	char redact_types[RELAY_FILTER_SIZE];    /* schema.type, comma list */
+	char redact_queries[RELAY_PATTERN_SIZE]; /* extended regular expression */
+
 	uint32_t journal_full;  /* RelayJournalFull */
 	uint64_t journal_limit; /* bytes */
 	uint32_t flush_interval_ms;
@@ -138,5 +144,14 @@ typedef struct RelayNote
  */
 extern void relay_main(Board *board, uint32_t relay_no, int supervisor_fd)
     __attribute__((noreturn));
+
+/* Returns the hash by which relays and backends tell whether they have the same rules. */
+extern uint64_t redact_rules_hash(const char *columns, const char *types);
+
+/*
+ * Checks a pattern of redact_queries, in a process of the server's; the reason
+ * that it is none goes to `reason`.
+ */
+extern bool redact_check_pattern(const char *pattern, char *reason, size_t size);
 
 #endif /* RELAY_H */

@@ -40,6 +40,37 @@ wall(const Session *session, int64_t at)
 }
 
 /*
+ * Takes out of an exchange what the administrator's rules say.
+ */
+static void
+apply_rules(Session *session, Exchange *exchange)
+{
+	Relay *relay = session->relay;
+	const RedactRules *rules = &relay->rules;
+	uint32_t bits = exchange->redact;
+
+	if (!redact_has_rules(rules) || (exchange->has & (HAS_STARTUP | HAS_CANCEL)))
+		return;
+	if (rules->has_columns && session->redaction_hash != rules->columns_hash)
+		bits |= REDACT_RESULTS;
+	if ((rules->has_columns || rules->has_queries) && session->is_replication)
+		bits |= REDACT_ALL;
+	if (bits || session->redaction)
+		redact_exchange(exchange, bits, session->redaction, session->tracker.standard_strings,
+		                relay->env.digest_seed);
+}
+
+/*
+ * Tells whether a text that came in a Parse is stored as it is.
+ */
+static bool
+keeps_text(const Relay *relay, Text *text)
+{
+	return relay->config.capture != RELAY_CAPTURE_METADATA &&
+	       !(text_redacts(relay->texts, text) & REDACT_TEXT);
+}
+
+/*
  * Normalises a text: whole, or as much of it as is told apart.
  */
 static Normalised
@@ -111,16 +142,15 @@ record_text(Session *session, uint64_t hash, const Text *text, const Normalised 
  * Sends a text that came in a Parse to the journal, unless that has it.
  */
 void
-record_text_used(Session *session, const Text *text)
+record_text_used(Session *session, Text *text)
 {
 	Relay *relay = session->relay;
-	bool keeps_values = relay->config.capture != RELAY_CAPTURE_METADATA;
 	Normalised normalised;
 
 	if (!text_must_send(relay->texts, text->query_hash, wall(session, session->tracker.now)))
 		return;
 	normalised = normalise(session, text, true);
-	record_text(session, text->query_hash, keeps_values ? text : NULL, &normalised);
+	record_text(session, text->query_hash, keeps_text(relay, text) ? text : NULL, &normalised);
 	buffer_reset(&relay->budget, &relay->normalised, 64 * 1024);
 }
 
@@ -188,7 +218,8 @@ place_text(Session *session, const Exchange *exchange, bool keeps_values, Facts 
 	if (!exchange->query_is_parsed)
 		return place_query(session, exchange, keeps_values, facts, normalised);
 	record_text_used(session, exchange->query);
-	facts->text = keeps_values ? FACTS_TEXT_TABLE : FACTS_TEXT_NORMALISED;
+	facts->text =
+	    keeps_text(session->relay, exchange->query) ? FACTS_TEXT_TABLE : FACTS_TEXT_NORMALISED;
 	return exchange->query->query_hash;
 }
 
@@ -307,6 +338,7 @@ record_exchange(Session *session, Exchange *exchange)
 	Tuple *tuple;
 	int count;
 
+	apply_rules(session, exchange);
 	query_hash = place_text(session, exchange, keeps_values, &facts, &normalised);
 	set_counts(session, exchange, &facts);
 	count = gather_bytes(session, exchange, keeps_values, query_hash, &facts, parts);

@@ -338,5 +338,6 @@ session_free(Session *session)
 	}
 	buffer_free(budget, &session->input);
 	buffer_free(budget, &session->packet);
+	budget_free(budget, session->redaction, sizeof(RedactColumns));
 	budget_free(budget, session, sizeof(Session));
 }

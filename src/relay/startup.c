@@ -182,6 +182,7 @@ decide_recording(Session *session, WireSpan pairs)
 	WireSpan application = startup_parameter(pairs, "application_name");
 	uint32_t dice;
 
+	session->is_replication = startup_parameter(pairs, "replication").len > 0;
 	if (database.len == 0)
 		database = user;
 	if (config_filtered(&relay->config, database, user, application))

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "relay/redact.h"
 #include "wire/wire.h"
 
 /*
@@ -30,6 +31,37 @@ text_hash(const TextPool *pool, const void *text, size_t len)
 }
 
 /*
+ * Returns what the rules say of a text.
+ */
+static uint32_t
+judge(TextPool *pool, const char *text, size_t len, bool standard_strings)
+{
+	if (!pool->rules || !redact_has_rules(pool->rules))
+		return 0;
+	return redact_text(pool->rules, text, len, standard_strings, &pool->pattern_scratch,
+	                   pool->budget);
+}
+
+/*
+ * Returns what the present rules say of a text, which may be older than they are.
+ */
+uint32_t
+text_redacts(TextPool *pool, Text *text)
+{
+	if (!pool->rules || !redact_has_rules(pool->rules))
+		return 0;
+	if (!text)
+		return pool->rules->has_columns || pool->rules->has_queries ? REDACT_ALL
+		                                                            : REDACT_PARAMETERS;
+	if (text->redact_epoch != pool->rules->epoch)
+	{
+		text->redact = judge(pool, text->data, text->len, true);
+		text->redact_epoch = pool->rules->epoch;
+	}
+	return text->redact;
+}
+
+/*
  * Makes or finds the Text of a query.  Masking comes before hashing: not even
  * the hash of a password may be stored.
  */
@@ -37,6 +69,7 @@ Text *
 text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings)
 {
 	bool has_secret;
+	uint32_t redact;
 	uint64_t hash;
 	Text **bucket;
 	Text *text;
@@ -47,6 +80,9 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 	if (!buffer_append(pool->budget, &pool->scratch, query, len))
 		return NULL;
 	has_secret = len > 0 && wire_mask_query((char *) pool->scratch.data, len, standard_strings);
+	redact = judge(pool, (const char *) pool->scratch.data, len, standard_strings);
+	if (redact & REDACT_TEXT)
+		wire_redact_constants((char *) pool->scratch.data, len, standard_strings);
 	hash = XXH3_64bits(pool->scratch.data, len);
 	bucket = &pool->buckets[hash % TEXT_BUCKETS];
 	for (text = *bucket; text; text = text->next)
@@ -67,6 +103,8 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 		*bucket = text;
 	}
 	text->has_secret = has_secret;
+	text->redact = redact;
+	text->redact_epoch = pool->rules ? pool->rules->epoch : 0;
 	text->users++;
 	buffer_reset(pool->budget, &pool->scratch, 64 * 1024);
 	return text;
@@ -119,6 +157,7 @@ void
 text_pool_free(TextPool *pool)
 {
 	buffer_free(pool->budget, &pool->scratch);
+	buffer_free(pool->budget, &pool->pattern_scratch);
 }
 
 /*

@@ -28,6 +28,8 @@ typedef struct Text
 	uint32_t users;
 	uint32_t len;
 	bool has_secret; /* something was masked in it */
+	uint32_t redact; /* what the rules say of it */
+	uint32_t redact_epoch;
 	char data[];
 } Text;
 
@@ -46,10 +48,12 @@ typedef struct TextSent
 typedef struct TextPool
 {
 	Budget *budget;
+	const struct RedactRules *rules; /* NULL: none */
 	Text *buckets[TEXT_BUCKETS];
 	TextSent sent[TEXT_SENT];
 	uint64_t seed; /* of the keyed hashes */
 	Buffer scratch;
+	Buffer pattern_scratch;
 } TextPool;
 
 /* A prepared statement of a session, or a Parse that waits for its answer. */
@@ -80,6 +84,8 @@ extern uint64_t text_hash(const TextPool *pool, const void *text, size_t len);
 
 /* Whether the text of a hash must go to the journal now; notes that it does. */
 extern bool text_must_send(TextPool *pool, uint64_t hash, int64_t now);
+/* What the present rules say of a text; of one that is not known, all that they may. */
+extern uint32_t text_redacts(TextPool *pool, Text *text);
 
 /* Forgets what was sent: the journal threw a batch away. */
 extern void text_forget_sent(TextPool *pool);

@@ -66,7 +66,7 @@ typedef struct TrackerEnv
 	/* records what there is of a long exchange, which goes on */
 	void (*part_finished)(struct Tracker *tracker, Exchange *exchange);
 	/* a text came in a Parse, or a Bind uses it */
-	void (*text_seen)(struct Tracker *tracker, const Text *text);
+	void (*text_seen)(struct Tracker *tracker, Text *text);
 	/* the server's first ReadyForQuery, called before exchange 0 is finished */
 	void (*ready)(struct Tracker *tracker);
 } TrackerEnv;

@@ -135,7 +135,7 @@ turn_part_finished(Tracker *tracker, Exchange *exchange)
  * Takes note of a text that came in a Parse, or that a Bind uses.
  */
 void
-turn_text_seen(Tracker *tracker, const Text *text)
+turn_text_seen(Tracker *tracker, Text *text)
 {
 	Session *session = session_of(tracker);
 

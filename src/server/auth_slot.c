@@ -41,6 +41,9 @@ release_slot(int code, Datum arg)
 static void
 note_database(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_PRE_COMMIT && pgwt_my_slot &&
+	    !atomic_load(&pgwt_my_slot->redaction.rules_hash))
+		redaction_resolve(&pgwt_my_slot->redaction);
 	if (event == XACT_EVENT_COMMIT && pgwt_my_slot &&
 	    atomic_load(&pgwt_my_slot->database_oid) != MyDatabaseId)
 		atomic_store(&pgwt_my_slot->database_oid, MyDatabaseId);

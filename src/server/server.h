@@ -10,6 +10,7 @@
 #include "libpq/libpq-be.h"
 #include "relay/board.h"
 #include "relay/relay.h"
+#include "utils/guc.h"
 
 /* NULL unless the library was loaded by shared_preload_libraries. */
 extern Board *pgwt_board;
@@ -36,6 +37,8 @@ extern char *pgwt_database;
 extern int pgwt_flush_interval;
 extern bool pgwt_synchronous_commit;
 extern int pgwt_node_id;
+extern char *pgwt_redact_columns;
+extern char *pgwt_redact_types;
 
 extern void settings_define(void);
 
@@ -44,6 +47,16 @@ extern const char *pgwt_journal_directory_resolved(void);
 
 /* Fills in what the settings say of a relay; addresses are not settings. */
 extern void settings_fill(RelayConfig *config);
+
+/* ---- redaction.c: what redaction rules mean ---- */
+
+/* Writes to a slot what the rules mean in this backend's database. */
+extern void redaction_resolve(BoardRedaction *redaction);
+
+/* Checks of the settings. */
+extern bool redaction_check_columns(char **value, void **extra, GucSource source);
+extern bool redaction_check_types(char **value, void **extra, GucSource source);
+extern bool redaction_check_queries(char **value, void **extra, GucSource source);
 
 /* ---- the rest ---- */
 

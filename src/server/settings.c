@@ -29,6 +29,8 @@ char *pgwt_database;
 int pgwt_flush_interval;
 bool pgwt_synchronous_commit;
 int pgwt_node_id;
+char *pgwt_redact_columns;
+char *pgwt_redact_types;
 
 static int capture;
 static int request_limit;
@@ -41,6 +43,8 @@ static int journal_limit;
 static int journal_full;
 static char *journal_directory;
 static char *filters[RELAY_FILTERS];
+static bool redact_parameters;
+static char *redact_queries;
 
 static const struct config_enum_entry upstream_options[] = {
     {"tcp", UPSTREAM_TCP, false}, {"unix", UPSTREAM_UNIX, false}, {NULL, 0, false}};
@@ -239,6 +243,24 @@ define_capture(void)
 }
 
 /*
+ * Defines what is taken out of the record.
+ */
+static void
+define_redaction(void)
+{
+	DefineCustomBoolVariable(PREFIX "redact_parameters",
+	                         "Whether values of parameters are overwritten in the record.", NULL,
+	                         &redact_parameters, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_string("redact_columns", "Columns (schema.table.column) whose values are overwritten.",
+	              &pgwt_redact_columns, "", PGC_SIGHUP, GUC_LIST_INPUT, redaction_check_columns);
+	define_string("redact_types", "Types (schema.type) whose values in results are overwritten.",
+	              &pgwt_redact_types, "", PGC_SIGHUP, GUC_LIST_INPUT, redaction_check_types);
+	define_string("redact_queries",
+	              "Regular expression; all values of queries that it matches are overwritten.",
+	              &redact_queries, "", PGC_SIGHUP, 0, redaction_check_queries);
+}
+
+/*
  * Defines where what is recorded goes.
  */
 static void
@@ -269,6 +291,7 @@ settings_define(void)
 {
 	define_network();
 	define_capture();
+	define_redaction();
 	define_storage();
 	MarkGUCPrefixReserved("pgwire_trace");
 }
@@ -305,6 +328,10 @@ settings_fill(RelayConfig *config)
 	config->sample_rate = sample_rate;
 	config->min_duration_us = (int64) min_duration * 1000;
 	config->part_interval_us = (int64) part_interval * 1000;
+	config->redact_parameters = redact_parameters;
+	strlcpy(config->redact_columns, pgwt_redact_columns, sizeof(config->redact_columns));
+	strlcpy(config->redact_types, pgwt_redact_types, sizeof(config->redact_types));
+	strlcpy(config->redact_queries, redact_queries, sizeof(config->redact_queries));
 	config->journal_full = (uint32) journal_full;
 	config->journal_limit = (uint64) journal_limit * 1024 * 1024;
 	config->flush_interval_ms = (uint32) pgwt_flush_interval;

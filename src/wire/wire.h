@@ -23,6 +23,10 @@
  *		wire_error_secret	whether an error quotes a secret
  *		wire_mask_query		overwrite passwords in query text
  *		wire_normalise		query text with constants as $n
+ *		wire_redact_values	overwrite parameters, results, CopyData
+ *		wire_redact_constants	overwrite the constants of query text
+ *		wire_redact_prose	overwrite what errors may quote of values
+ *		wire_text_names		whether query text names a table
  */
 #ifndef WIRE_H
 #define WIRE_H
@@ -233,5 +237,23 @@ extern bool wire_mask_query(char *text, size_t len, bool standard_strings);
  */
 extern size_t wire_normalise(const char *text, size_t len, bool standard_strings, char *out,
                              size_t size);
+
+/*
+ * Overwrites, keeping lengths, the values in the body of a Bind, FunctionCall,
+ * FunctionCallResponse, DataRow or CopyData: those of the columns that are true,
+ * or that are beyond column_count; columns NULL: all.  What can't be read, in a
+ * body that is cut short, is overwritten as well.
+ */
+extern void wire_redact_values(WireMessageId id, uint8_t *body, size_t len, const bool *columns,
+                               size_t column_count);
+
+/* Overwrites, keeping lengths, the constants of query text; all behind what does not lex. */
+extern void wire_redact_constants(char *text, size_t len, bool standard_strings);
+
+/* Overwrites, keeping lengths, what an ErrorResponse or NoticeResponse may quote of values. */
+extern void wire_redact_prose(uint8_t *body, size_t len);
+
+/* Tells whether query text names a table, or can't be read as far as to tell. */
+extern bool wire_text_names(const char *text, size_t len, bool standard_strings, const char *table);
 
 #endif /* WIRE_H */

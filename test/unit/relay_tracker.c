@@ -147,7 +147,7 @@ on_finished(Tracker *tracker, Exchange *exchange)
 }
 
 static void
-on_text(Tracker *tracker, const Text *text)
+on_text(Tracker *tracker, Text *text)
 {
 	(void) tracker;
 	(void) text;
