@@ -359,7 +359,7 @@ redact_message(Redactor *redactor, WireDirection direction, const WireFrame *fra
 static void
 redact_side(Redactor *redactor, WireDirection direction, Buffer *kept)
 {
-	WireFramer framer = {{0}, 0, 0};
+	WireFramer framer = {.have = 0};
 	size_t at = 0;
 
 	while (at < kept->len)
