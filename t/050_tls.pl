@@ -86,6 +86,12 @@ is($server->sql("select string_agg(name || coalesce(body ->> 'answer', ''), ' ' 
 	  . " pgwire_trace.last_session('twelve'), 0)"), 'SSLRequest SSLResponseS StartupMessage',
 	'and exchange 0 how it began');
 
+$server->set('pgwire_trace.upstream' => 'unix');
+is((psql('sslmode=disable', 'select inet_server_port() is null'))[1], 't', 'upstream = unix: in clear');
+is(with_tls('', 'select ssl, inet_server_port() is null from pg_stat_ssl where pid = pg_backend_pid()'),
+	't|f', 'clients with TLS have a carrier by TCP none the less');
+$server->set('pgwire_trace.upstream' => 'tcp');
+
 # ---- settings, while a session goes on ----
 
 my ($in, $held_out) = ('', '');
@@ -104,6 +110,12 @@ ok(poll(sub { with_tls('', $ssl) eq 't|TLSv1.2|ECDHE-ECDSA-CHACHA20-POLY1305' })
 	'are those of both legs');
 $server->set(ssl_max_protocol_version => '', ssl_ciphers => 'HIGH', ssl_ecdh_curve => 'secp384r1');
 ok(poll(sub { with_tls('', $ssl) =~ /TLSv1.3/ }), 'ssl_ecdh_curve: another curve');
+
+PgwireTrace::Tls::openssl('dhparam', '-dsaparam', '-out', $node->data_dir . '/dh.pem', '2048');
+$server->set(ssl_dh_params_file => 'dh.pem');
+is(with_tls('', "select 'in'"), 'in', 'ssl_dh_params_file');
+$server->set(ssl_dh_params_file => 'none.pem');
+is(with_tls('', "select 'in'"), 'in', 'one that is not there changes nothing');
 
 $server->set(ssl => 'off');
 becomes('', qr/does not support SSL/, 'ssl = off: N');

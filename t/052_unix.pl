@@ -130,4 +130,17 @@ ok(reachable($directory), 'after an immediate shutdown too');
 $node->stop;
 ok(!-e $socket && !-e "$socket.lock", 'a stop leaves nothing behind');
 
+# ---- a server without TCP ----
+
+$node->start;
+$server->sql("alter system set listen_addresses = ''");
+$server->sql("alter system set pgwire_trace.upstream = 'unix'");
+$node->restart;
+ok(reachable('127.0.0.1'), 'a server without TCP has a side port with it');
+(undef, undef, my $err) = psql('127.0.0.1', 'select 1', 'sslmode=require');
+like($err, qr/does not support SSL/, 'where there is no TLS');
+like($server->stat_relay('last_error', 'max'), qr/clients get no TLS: the server listens on no TCP/,
+	'and stat_relay says why');
+$node->stop;
+
 done_testing();

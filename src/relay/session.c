@@ -23,6 +23,15 @@ session_now(const Session *session)
 }
 
 /*
+ * Tells whether a session is a CancelRequest's: there is nobody to tell anything.
+ */
+static bool
+is_cancel(const Session *session)
+{
+	return session->end_reason && strcmp(session->end_reason, "cancel_request") == 0;
+}
+
+/*
  * Event: the client took too long to get in, or a cancel to be taken.
  */
 static void
@@ -32,8 +41,10 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void) fd;
 	(void) what;
-	if (session->state == SESSION_CANCELLING || !session->has_packet)
-		session_close(session, session->has_packet ? "cancel_request" : "authentication_timeout");
+	if (!session->has_packet)
+		session_close(session, "authentication_timeout");
+	else if (is_cancel(session))
+		session_close(session, NULL);
 	else if (session->state == SESSION_FLUSHING)
 		session_close(session, NULL);
 	else
@@ -270,10 +281,8 @@ close_gently(Session *session)
 static void
 record_end(Session *session)
 {
-	bool is_cancel = session->end_reason && strcmp(session->end_reason, "cancel_request") == 0;
-
 	session->ended_at = session_now(session);
-	if (session->authenticated_at < 0 && !is_cancel)
+	if (session->authenticated_at < 0 && !is_cancel(session))
 		board_add(&session->relay->stats->startups_failed, 1);
 	if (!session->has_packet)
 		return;
