@@ -65,8 +65,8 @@ INSTALL_PIECES = $(addprefix sql/install/, \
 # ---- tests, in the order in which they run ----
 
 REGRESS_TESTS = \
-	wire_decode wire_any wire_replication wire_messages wire_diff \
-	store_tables store_log server_settings server_status
+	wire_decode wire_any wire_replication wire_messages wire_diff store_tables \
+	store_log server_settings server_status read_session
 ISOLATION_TESTS = store_locks
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \
@@ -89,7 +89,7 @@ TAP_TESTS = \
 	t/053_limits.pl \
 	t/054_tls_material.pl \
 	t/060_statements.pl \
-	t/061_values.pl
+	t/061_values.pl t/062_scripts.pl
 
 # ---- what PGXS is told ----
 

@@ -44,7 +44,7 @@ typedef struct Explaining
 	const char *query;
 	int count; /* of parameters */
 	const Oid *types;
-	const ReadValue *values;
+	const ReadBytes *bytes;
 	List *lines;
 	DestReceiver receiver; /* adds to `current`'s lines */
 } Explaining;
@@ -155,6 +155,29 @@ parse(const char *query)
 }
 
 /*
+ * Returns a parameter's value as text of a type, which parse analysis may have found.
+ */
+static char *
+parameter_text(const Explaining *explaining, int number, Oid type)
+{
+	ReadBytes bytes = explaining->bytes[number];
+	StringInfoData out;
+	char *text;
+
+	initStringInfo(&out);
+	if (bytes.format == 1)
+	{
+		value_append(explaining->session, type, bytes.bytes, &out);
+		return out.data;
+	}
+	text = read_string(explaining->session, bytes.bytes);
+	if (!text)
+		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+		                errmsg("the value of parameter %d is no text", number + 1)));
+	return text;
+}
+
+/*
  * Makes the parameters of a statement from the recorded values.
  */
 static ParamListInfo
@@ -165,20 +188,20 @@ make_parameters(const Explaining *explaining, const Oid *types, int count)
 	for (int i = 0; i < count; i++)
 	{
 		ParamExternData *parameter = &list->params[i];
-		const ReadValue *value = i < explaining->count ? &explaining->values[i] : NULL;
+		char *text = NULL;
 		Oid function;
 		Oid io_parameter;
 
-		if (!value || (!value->is_null && !value->is_text))
+		if (i >= explaining->count)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			                errmsg("the value of parameter %d is not known: %s", i + 1,
-			                       value ? value->reason : "it was not bound")));
+			                errmsg("parameter %d was not bound", i + 1)));
 		parameter->ptype = OidIsValid(types[i]) ? types[i] : TEXTOID;
 		parameter->pflags = PARAM_FLAG_CONST;
-		parameter->isnull = value->is_null;
+		parameter->isnull = explaining->bytes[i].bytes.data == NULL;
+		if (!parameter->isnull)
+			text = parameter_text(explaining, i, parameter->ptype);
 		getTypeInputInfo(parameter->ptype, &function, &io_parameter);
-		parameter->value = OidInputFunctionCall(
-		    function, value->is_null ? NULL : pnstrdup(value->text, value->len), io_parameter, -1);
+		parameter->value = OidInputFunctionCall(function, text, io_parameter, -1);
 	}
 	return list;
 }
@@ -231,18 +254,15 @@ read_explain(ReadSession *session, const ReadRun *run)
 {
 	Explaining explaining = {.session = session, .query = run->query};
 	ReadBytes *bytes;
-	ReadValue *values;
 	Oid *types;
 	ErrorData *error;
 
 	check(session, run);
 	explaining.count = read_parameters(session, run, &bytes);
-	values = palloc(sizeof(ReadValue) * Max(explaining.count, 1));
 	types = palloc(sizeof(Oid) * Max(explaining.count, 1));
-	read_values(session, explaining.count, bytes, values);
 	for (int i = 0; i < explaining.count; i++)
 		types[i] = bytes[i].type;
-	explaining.values = values;
+	explaining.bytes = bytes;
 	explaining.types = types;
 	explaining.receiver = (DestReceiver){.receiveSlot = take_line,
 	                                     .rStartup = begin_lines,
@@ -251,6 +271,6 @@ read_explain(ReadSession *session, const ReadRun *run)
 	                                     .mydest = DestNone};
 	read_session_apply(session);
 	if (!read_guard_undone(session, explain, &explaining, &error))
-		refuse(run, error->message);
+		refuse(run, psprintf("Planning it fails: %s.", error->message));
 	return explaining.lines;
 }
