@@ -137,6 +137,8 @@ talk(query("set standard_conforming_strings = off; set datestyle = 'German'"));
 talk(query("insert into log values ('a\\'b\\\\c')"));
 talk(statement('insert into a (n, at) values (50, $1)', [1184], '01.02.2026 03:04:05 CET') . sync_message());
 talk(query('prepare add2 (int) as insert into a (n) values ($1); execute add2(60); deallocate add'));
+talk(query('prepare add3 (int) as insert into a (n) values ($1)'));
+talk(bind_values('', 'add3', 0, 70) . execute('') . sync_message());
 talk(query('selec'));
 talk(parse('', 'selec $1') . bind_values('', '', 0, 'x') . execute('') . sync_message());
 talk(query("alter role \"$user\" password null; alter role nobody password 'secret'"));

@@ -29,6 +29,7 @@ typedef struct Script
 	ReadPutLine put;
 	void *arg;
 	List *prepared; /* names that are PREPAREd in the script, in the session's context */
+	bool is_whole;  /* of all exchanges */
 	int names;      /* of ours, given out */
 	bool has_head;
 
@@ -270,10 +271,12 @@ append_execute(Script *script, const ReadRun *run, int count, char *const *liter
 	const char *name = run->statement_name;
 	bool is_ours = name[0] == '\0';
 	bool is_ignored = run->sqlstate && strcmp(run->sqlstate, "25P02") == 0;
+	/* a PREPARE of the session's is in the script as it was */
+	bool is_in_text = script->is_whole && run->prepared && run->prepared->is_sql;
 
 	if (is_ours)
 		name = psprintf("pgwire_trace_%d", ++script->names);
-	if (!is_prepared(script, name) && !is_ignored)
+	if (!is_prepared(script, name) && !is_ignored && !is_in_text)
 	{
 		Oid *types = palloc(sizeof(Oid) * Max(count, 1));
 
@@ -512,7 +515,7 @@ read_script(int64 session_id, bool has_exchange, int64 exchange_no, ReadPutLine 
 	                              .closed = take_closed,
 	                              .run = take_run,
 	                              .end = take_end};
-	Script script = {.put = put, .arg = arg};
+	Script script = {.put = put, .arg = arg, .is_whole = !has_exchange};
 
 	return read_session(session_id, has_exchange, exchange_no, &sink, take_session, &script);
 }
