@@ -88,7 +88,7 @@ COMMENT ON VIEW pgwire_trace.exchange IS
 COMMENT ON COLUMN pgwire_trace.exchange.recorded_at IS 'When it was finished; the same as finished_at.';
 COMMENT ON COLUMN pgwire_trace.exchange.session_id IS 'Session that it belongs to.';
 COMMENT ON COLUMN pgwire_trace.exchange.exchange_no IS 'Number in the session, from 0 (the startup), in the order in which requests began.';
-COMMENT ON COLUMN pgwire_trace.exchange.part_no IS 'Number of the part, from 1; an exchange that takes longer than pgwire_trace.part_interval has several. Times, bytes and counts are of the part alone; digests are of all rows so far; is_complete is true in the last part at most.';
+COMMENT ON COLUMN pgwire_trace.exchange.part_no IS 'Number of the part, from 1; an exchange that takes longer than pgwire_trace.part_interval has several. Bytes and counts are of the part alone, so that sums over the parts are the exchange''s; started_at is the exchange''s, finished_at when the part was recorded; digests are of all rows so far; is_complete is true in the last part at most.';
 COMMENT ON COLUMN pgwire_trace.exchange.started_at IS 'When the relay read the first byte of the request.';
 COMMENT ON COLUMN pgwire_trace.exchange.first_response_at IS 'When the first answer came, notices, notifications and parameter changes aside; NULL without one.';
 COMMENT ON COLUMN pgwire_trace.exchange.finished_at IS 'When the last answer came, or the connection ended.';

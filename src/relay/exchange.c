@@ -30,7 +30,7 @@ exchange_begin(ExchangePool *pool, int64_t now, bool recorded)
 	exchange->exchange_no = -1;
 	exchange->part_no = 1;
 	exchange->recorded = recorded;
-	exchange->started_at = now;
+	exchange->started_at = exchange->part_started_at = now;
 	exchange->first_response_at = -1;
 	exchange->finished_at = -1;
 	return exchange;
@@ -192,7 +192,7 @@ exchange_next_part(ExchangePool *pool, Exchange *exchange, int64_t now)
 	buffer_free(pool->budget, &exchange->error_message);
 	memset(exchange->sqlstate, 0, sizeof(exchange->sqlstate));
 	exchange->part_no++;
-	exchange->started_at = now;
+	exchange->part_started_at = now;
 	exchange->is_truncated = false;
 	exchange->tag_len = 0;
 	exchange->statement_count = 0;

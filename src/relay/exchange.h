@@ -7,8 +7,8 @@
  * and the columns of its row.  It belongs to the session's list until it is
  * finished, then it goes back to the pool, which keeps some with their memory.
  * A long one is recorded in parts: what a part says of bytes and counts is of
- * that part alone, so that sums over the parts are the exchange's; digests, the
- * query and the kind go on from part to part.
+ * that part alone, so that sums over the parts are the exchange's; its
+ * begin, digests, the query and the kind go on from part to part.
  *
  * Times are monotonic microseconds since the session was accepted; -1: none.
  */
@@ -67,8 +67,9 @@ typedef struct Exchange
 	bool has_failed;         /* an ErrorResponse: late CopyData belongs to it */
 	char transaction_status; /* 0: none */
 
-	int64_t started_at;
-	int64_t first_response_at; /* of the exchange, so in an earlier part perhaps */
+	int64_t started_at; /* of the exchange, whichever its part is */
+	int64_t first_response_at;
+	int64_t part_started_at;
 	int64_t finished_at;
 
 	Text *query;          /* of the first statement */

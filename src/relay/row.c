@@ -237,9 +237,8 @@ set_counts(const Session *session, const Exchange *exchange, Facts *facts)
 	facts->part_no = exchange->part_no;
 	facts->statement_count = exchange->statement_count;
 	facts->duration = exchange->finished_at - exchange->started_at;
-	facts->first_response = exchange->first_response_at < exchange->started_at
-	                            ? -1
-	                            : exchange->first_response_at - exchange->started_at;
+	facts->first_response =
+	    exchange->first_response_at < 0 ? -1 : exchange->first_response_at - exchange->started_at;
 	facts->think = -1;
 	if (exchange->exchange_no > 0 && exchange->part_no == 1 && facts->kind != FACTS_ASYNC &&
 	    session->last_finished_at <= exchange->started_at)

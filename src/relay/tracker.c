@@ -231,7 +231,8 @@ is_part_due(const Tracker *tracker)
 	const Exchange *first = tracker->first;
 
 	return first && first->recorded && !(first->has & (HAS_STARTUP | HAS_CANCEL)) &&
-	       tracker->env->part_us > 0 && tracker->now - first->started_at >= tracker->env->part_us &&
+	       tracker->env->part_us > 0 &&
+	       tracker->now - first->part_started_at >= tracker->env->part_us &&
 	       first->request.bytes + first->response.bytes > 0;
 }
 
