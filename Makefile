@@ -30,14 +30,14 @@ RELAY_FILES = \
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
 	query_ids redaction relays resolve settings spawn supervisor tls unix_socket upstream utility
-STORE_FILES = batch blame connect ids partition pass position ready rows series tables text writer
+STORE_FILES = batch blame connect ids keep partition pass position ready rows series tables text writer
 READ_FILES = \
 	container encoding exchange explain follow guard input items known parameter rest run script \
 	script_copy script_text session split type value
 API_FILES = \
 	align decode decode_args decode_formats diff diff_body diff_columns diff_exchange \
-	diff_outline exchange exchange_insert explain flush install json json_encode json_encode_value json_row json_write \
-	messages messages_list messages_read result result_set script session statement status \
+	diff_outline exchange exchange_insert explain flush install json json_encode json_encode_value json_row json_write keeping \
+	messages messages_list messages_read request_steps result result_set script session statement status \
 	trace
 
 WIRE_SOURCES = $(WIRE_FILES:%=src/wire/%.c)
@@ -59,21 +59,21 @@ UNIT_TESTS = \
 FUZZ_TARGETS = decode journal mask secret stream text tracker
 
 INSTALL_PIECES = $(addprefix sql/install/, \
-	00_schema.sql 10_tables.sql 15_exchange.sql 20_views.sql 30_decode.sql 40_functions.sql \
-	50_reading.sql)
+	00_schema.sql 10_tables.sql 15_exchange.sql 20_views.sql 30_decode.sql 40_functions.sql 45_keeping.sql \
+	50_reading.sql 55_findings.sql)
 
 # ---- tests, in the order in which they run ----
 
 REGRESS_TESTS = \
 	wire_decode wire_any wire_replication wire_messages wire_diff store_tables \
-	store_log server_settings server_status read_session
-ISOLATION_TESTS = store_locks
+	store_log store_top server_settings server_status read_session
+ISOLATION_TESTS = store_locks store_keeping
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \
 	t/006_faults.pl t/007_journal_full.pl t/008_hostile.pl t/009_clients.pl t/010_ddl.pl \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/015_replication.pl \
 	t/016_trace.pl t/017_diff.pl \
-	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl \
+	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl t/023_keeping.pl t/024_by_hand.pl t/025_upgrade.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl t/034_redaction.pl \
 	t/040_hba.pl \
 	t/041_startup.pl \

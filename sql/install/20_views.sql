@@ -18,7 +18,8 @@ SELECT e.started_at,
 	   e.first_response_us / 1000.0::double precision AS first_response_ms,
 	   e.think_us / 1000.0::double precision AS think_ms,
 	   e.request_bytes,
-	   e.response_bytes
+	   e.response_bytes,
+	   e.recorded_at
 FROM pgwire_trace.exchange e
 LEFT JOIN pgwire_trace.session s ON s.session_id = e.session_id;
 REVOKE ALL ON pgwire_trace.log FROM PUBLIC;
@@ -43,3 +44,54 @@ COMMENT ON COLUMN pgwire_trace.log.first_response_ms IS 'Milliseconds to the fir
 COMMENT ON COLUMN pgwire_trace.log.think_ms IS 'Milliseconds that the client took since the exchange before was finished; NULL if it did not wait for that.';
 COMMENT ON COLUMN pgwire_trace.log.request_bytes IS 'True size of the request.';
 COMMENT ON COLUMN pgwire_trace.log.response_bytes IS 'True size of the response.';
+COMMENT ON COLUMN pgwire_trace.log.recorded_at IS 'When the last answer came, or the connection ended.';
+
+-- For whoever may know what was done and when, but no value of it:
+--	  GRANT USAGE ON SCHEMA pgwire_trace TO auditor;
+--	  GRANT SELECT ON pgwire_trace.log_metadata TO auditor;
+-- It runs as its owner, so nothing else is needed, and the barrier keeps functions of the
+-- reader's own away from rows that a view upon it leaves out.
+CREATE VIEW pgwire_trace.log_metadata WITH (security_barrier = true) AS
+SELECT e.started_at,
+	   e.session_id,
+	   e.exchange_no,
+	   s.user_name,
+	   s.database_name,
+	   s.application_name,
+	   s.client_addr,
+	   e.kind,
+	   (SELECT pg_catalog.left(t.normalised, 1000) FROM pgwire_trace.query_text t
+		WHERE t.query_hash = e.query_hash) AS query,
+	   e.command_tag,
+	   e.row_count,
+	   e.sqlstate,
+	   CASE WHEN e.is_complete THEN e.duration_us / 1000.0::double precision END AS duration_ms,
+	   e.first_response_us / 1000.0::double precision AS first_response_ms,
+	   e.think_us / 1000.0::double precision AS think_ms,
+	   e.request_bytes,
+	   e.response_bytes,
+	   e.recorded_at
+FROM pgwire_trace.exchange e
+LEFT JOIN pgwire_trace.session s ON s.session_id = e.session_id;
+REVOKE ALL ON pgwire_trace.log_metadata FROM PUBLIC;
+
+COMMENT ON VIEW pgwire_trace.log_metadata IS
+'The log without values, for an auditor who is GRANTed SELECT on it (and USAGE on the schema) and nothing else: query text with constants as $n, no error messages. It runs as its owner.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.started_at IS 'When the relay read the first byte of the request.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.session_id IS 'Session.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.exchange_no IS 'Number of the exchange in its session.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.user_name IS 'User of the session.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.database_name IS 'Database of the session.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.application_name IS 'application_name as last reported.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.client_addr IS 'Address of the client; NULL for a Unix socket.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.kind IS 'Kind of the exchange.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.query IS 'First 1,000 characters of the first statement, constants as $n.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.command_tag IS 'Last command tag.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.row_count IS 'Sum of the rows that the command tags name.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.sqlstate IS 'SQLSTATE of the first error.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.duration_ms IS 'Milliseconds from the first byte of the request to the last of the response; NULL while unfinished.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.first_response_ms IS 'Milliseconds to the first answer.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.think_ms IS 'Milliseconds that the client took since the exchange before was finished; NULL if it did not wait for that.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.request_bytes IS 'True size of the request.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.response_bytes IS 'True size of the response.';
+COMMENT ON COLUMN pgwire_trace.log_metadata.recorded_at IS 'When the last answer came, or the connection ended.';

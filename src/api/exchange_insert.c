@@ -148,10 +148,11 @@ set_numbers(const Row *row, Facts *facts)
 		facts->transaction_status = DatumGetChar(value);
 	if ((facts->has_query_id = get_column(row, "query_id", &value)))
 		facts->query_id = DatumGetInt64(value);
-	if ((facts->has_digests = get_column(row, "row_set_digest", &value)))
+	if ((facts->has_digests = get_column(row, "row_digest", &value)))
 	{
-		facts->row_set_digest = (uint64) DatumGetInt64(value);
-		facts->row_digest = (uint64) DatumGetInt64(needed(row, "row_digest"));
+		facts->row_digest = (uint64) DatumGetInt64(value);
+		if (get_column(row, "row_set_digest", &value))
+			facts->row_set_digest = (uint64) DatumGetInt64(value);
 	}
 	if ((facts->has_cancelled = get_column(row, "cancelled_session_id", &value)))
 	{
@@ -274,7 +275,7 @@ store(const Row *row, const Facts *facts, const StringInfo bytes)
 	values[5] = PointerGetDatum(cstring_to_text_with_len(bytes->data, bytes->len));
 	if (SPI_execute_with_args(
 	        psprintf("INSERT INTO pgwire_trace.%s VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-	                 get_rel_name(partition_current(GetCurrentTimestamp()))),
+	                 get_rel_name(partition_current(keep_now()))),
 	        8, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not store an exchange");
 }

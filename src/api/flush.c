@@ -63,6 +63,7 @@ cannot_store(const BoardWriter *writer)
 	{
 		case WRITER_WAITING_EXTENSION:
 		case WRITER_REFUSED:
+		case WRITER_WAITING_DISK:
 		case WRITER_STANDBY:
 			return true;
 		default:

@@ -200,6 +200,9 @@ typedef struct Board
 {
 	BoardU32 generation; /* counted up by each supervisor before its first fork */
 	BoardU32 supervisor_pid;
+	BoardU32 is_paused;       /* 1: no exchange is begun in the record, until resume() */
+	BoardU32 record_epoch;    /* counted up when tables lost what relays believe to be stored */
+	BoardU32 record_table;    /* OID of the table that the writer stored into last */
 	BoardU64 flush_requested; /* counted up by flush() */
 	BoardU64 sessions_open;   /* over all relays; max_sessions is checked on it */
 	BoardU32 writer_present;  /* 1: from before a writer is started until it is known to be gone */

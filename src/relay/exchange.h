@@ -57,6 +57,7 @@ typedef struct Exchange
 	int32_t part_no;
 	uint32_t has;     /* HAS_ flags */
 	bool recorded;    /* it will make a row */
+	bool is_paused;   /* it would, were recording not paused */
 	bool terminated;  /* its Query, Sync or FunctionCall is in the queue */
 	bool orphaned;    /* its terminator was dropped: what follows ends it */
 	bool is_complete; /* the answer came to its end */

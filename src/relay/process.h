@@ -146,6 +146,7 @@ typedef struct Relay
 	Session **batch; /* whose exchanges are in the journal's batch */
 	size_t batch_count;
 	size_t batch_cap;
+	uint32_t record_epoch;  /* as the board had it last */
 	uint64_t journal_epoch; /* counted up when a batch was thrown away; from 1 */
 	int64_t refused_at;     /* when the journal last refused a batch; 0: it takes them */
 	bool is_held;           /* journal_full = wait: nothing is read */

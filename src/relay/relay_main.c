@@ -234,6 +234,7 @@ make_relay(Board *board, uint32_t relay_no, int supervisor_fd)
 	relay->env.part_finished = turn_part_finished;
 	relay->env.text_seen = turn_text_seen;
 	relay->env.ready = on_ready;
+	relay->env.is_paused = &relay->board->is_paused;
 	return relay;
 }
 

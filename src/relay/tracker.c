@@ -52,10 +52,14 @@ tracker_free(Tracker *tracker)
 Exchange *
 tracker_begin(Tracker *tracker, int64_t at)
 {
-	Exchange *exchange = exchange_begin(tracker->env->exchanges, at, tracker->recorded);
+	const TrackerEnv *env = tracker->env;
+	bool is_paused = tracker->recorded && env->is_paused && atomic_load(env->is_paused);
+	Exchange *exchange = exchange_begin(env->exchanges, at, tracker->recorded && !is_paused);
 
 	if (!exchange)
 		tracker->desynchronised = true;
+	else
+		exchange->is_paused = is_paused;
 	return exchange;
 }
 

@@ -39,6 +39,7 @@
 
 #include <xxhash.h>
 
+#include "relay/board.h"
 #include "relay/exchange.h"
 #include "relay/text.h"
 #include "wire/wire.h"
@@ -58,8 +59,9 @@ typedef struct TrackerEnv
 	ExchangePool *exchanges;
 	int64_t request_limit;
 	int64_t response_limit;
-	bool keeps_bytes; /* capture = all */
-	int64_t part_us;  /* an exchange that takes longer is recorded in parts; 0: it is not */
+	bool keeps_bytes;          /* capture = all */
+	const BoardU32 *is_paused; /* NULL: there is no board */
+	int64_t part_us; /* an exchange that takes longer is recorded in parts; 0: it is not */
 	uint64_t digest_seed;
 	/* takes a finished exchange over, and must release it */
 	void (*finished)(struct Tracker *tracker, Exchange *exchange);

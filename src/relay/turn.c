@@ -73,6 +73,22 @@ find_query_id(const Session *session, Exchange *exchange)
 }
 
 /*
+ * Looks whether the tables have lost what is believed to be in them: then rows of
+ * sessions and texts must come again.
+ */
+static void
+follow_tables(Relay *relay)
+{
+	uint32_t epoch = atomic_load(&relay->board->record_epoch);
+
+	if (relay->record_epoch == epoch)
+		return;
+	relay->record_epoch = epoch;
+	relay->journal_epoch++;
+	text_forget_sent(relay->texts);
+}
+
+/*
  * Adds a finished exchange, or a part of a long one, to the batch and counts it.
  */
 static void
@@ -85,6 +101,7 @@ add_exchange(Session *session, Exchange *exchange)
 	if (exchange->part_no == 1)
 		session->exchange_count++;
 	find_query_id(session, exchange);
+	follow_tables(relay);
 	if (session->row_epoch != relay->journal_epoch && record_session(session))
 		session->row_epoch = relay->journal_epoch;
 	if (record_exchange(session, exchange))
@@ -114,6 +131,8 @@ turn_exchange_finished(Tracker *tracker, Exchange *exchange)
 		else
 			add_exchange(session, exchange);
 	}
+	else if (session->is_recorded && exchange->is_paused)
+		board_add(&relay->stats->exchanges_paused, 1);
 	if (exchange_kind(exchange) != FACTS_ASYNC)
 		session->last_finished_at = exchange->finished_at;
 	exchange_release(&relay->exchanges, exchange);
@@ -139,8 +158,10 @@ turn_text_seen(Tracker *tracker, Text *text)
 {
 	Session *session = session_of(tracker);
 
-	if (session->is_recorded)
-		record_text_used(session, text);
+	if (!session->is_recorded)
+		return;
+	follow_tables(session->relay);
+	record_text_used(session, text);
 }
 
 /*

@@ -39,6 +39,8 @@ extern bool pgwt_synchronous_commit;
 extern int pgwt_node_id;
 extern char *pgwt_redact_columns;
 extern char *pgwt_redact_types;
+extern int pgwt_retention;     /* minutes; 0: for ever */
+extern int pgwt_storage_limit; /* MB; -1: none */
 
 extern void settings_define(void);
 

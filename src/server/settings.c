@@ -16,6 +16,7 @@
 #include "utils/varlena.h"
 
 #define PREFIX "pgwire_trace."
+#define SMALLEST_STORAGE_MB 16
 #define MAX_LIMIT (256 * 1024 * 1024) /* bytes kept of a request or response */
 
 char *pgwt_listen_addresses;
@@ -31,6 +32,8 @@ bool pgwt_synchronous_commit;
 int pgwt_node_id;
 char *pgwt_redact_columns;
 char *pgwt_redact_types;
+int pgwt_retention;
+int pgwt_storage_limit;
 
 static int capture;
 static int request_limit;
@@ -91,6 +94,19 @@ check_directories(char **value, void **extra, GucSource source)
 	list_free_deep(names);
 	pfree(copy);
 	return is_list;
+}
+
+/*
+ * Checks the limit of what the record takes: below it there would be no room for a
+ * few partitions.
+ */
+static bool
+check_storage_limit(int *value, void **extra, GucSource source)
+{
+	if (*value == -1 || *value >= SMALLEST_STORAGE_MB)
+		return true;
+	GUC_check_errdetail("The smallest limit is %dMB; -1 is no limit.", SMALLEST_STORAGE_MB);
+	return false;
 }
 
 /*
@@ -279,6 +295,12 @@ define_storage(void)
 	DefineCustomBoolVariable(PREFIX "synchronous_commit",
 	                         "Whether the writer waits for its commits to be flushed.", NULL,
 	                         &pgwt_synchronous_commit, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_int("retention", "How long exchanges are kept; 0 is for ever.", &pgwt_retention,
+	           7 * 24 * 60, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN);
+	DefineCustomIntVariable(PREFIX "storage_limit",
+	                        "Space that the record may take; -1 is no limit.", NULL,
+	                        &pgwt_storage_limit, 10 * 1024, -1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB,
+	                        check_storage_limit, NULL, NULL);
 	define_int("node_id", "Number of this server among those whose records are merged.",
 	           &pgwt_node_id, 0, 0, 32767, PGC_POSTMASTER, 0);
 }

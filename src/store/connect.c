@@ -94,7 +94,7 @@ pin_settings(void)
 {
 	static const char *const settings[][2] = {{"search_path", "pg_catalog"},
 	                                          {"statement_timeout", "0"},
-	                                          {"lock_timeout", "500ms"},
+	                                          {"lock_timeout", STORE_LOCK_TIMEOUT},
 	                                          {"transaction_timeout", "0"},
 	                                          {"idle_in_transaction_session_timeout", "0"},
 	                                          {"idle_session_timeout", "0"},
@@ -102,6 +102,8 @@ pin_settings(void)
 	                                          {"default_transaction_deferrable", "off"},
 	                                          {"default_transaction_isolation", "read committed"},
 	                                          {"exit_on_error", "off"},
+	                                          {"max_parallel_maintenance_workers", "0"},
+	                                          {"default_statistics_target", "20"},
 	                                          {"row_security", "off"},
 	                                          {"default_tablespace", ""},
 	                                          {"default_table_access_method", "heap"},

@@ -14,8 +14,9 @@
  *
  *		partition_current	the one that takes rows, made if there is none
  *		partition_end		ends it
- *		partition_list		all of them
  *		partition_drop		drops one
+ *		partition_list		all of them, and what the record takes
+ *		partition_oldest	when the oldest exchange was recorded
  */
 #include "store/store.h"
 
@@ -27,10 +28,13 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #define TABLE_NAME "stored_exchange_%d"
+#define SQLSTATE "pgwire_trace.fact_text(facts, 'sqlstate')"
+#define RECORDED_AT "pgwire_trace.fact_time(started_at, facts, 'duration')"
 
 /*
  * Runs a command of ours.
@@ -75,7 +79,7 @@ run_with(const char *command, int number, TimestampTz time)
 /*
  * Returns the table of a partition; InvalidOid where it is not the extension's.
  */
-Oid
+static Oid
 partition_table(int number)
 {
 	Oid extension = get_extension_oid("pgwire_trace", true);
@@ -145,4 +149,129 @@ partition_current(TimestampTz now)
 		}
 	}
 	return partition_table(number);
+}
+
+/*
+ * Ends a partition: no rows go into it any more, so it gets the indexes that
+ * searches need and that would cost each row too much before.
+ */
+void
+partition_end(int number, TimestampTz now)
+{
+	char *table = psprintf("pgwire_trace." TABLE_NAME, number);
+
+	run_with(psprintf("UPDATE pgwire_trace.partition SET ended_at = $2, (oldest, newest) = "
+	                  "(SELECT coalesce(min(at), $2), coalesce(max(at), $2) FROM "
+	                  "(SELECT " RECORDED_AT " AS at FROM %s) times) WHERE partition_no = $1",
+	                  table),
+	         number, now);
+	run(psprintf("CREATE INDEX ON %s (started_at)", table));
+	run(psprintf("CREATE INDEX ON %s (query_hash)", table));
+	run(psprintf("CREATE INDEX ON %s (started_at) WHERE " SQLSTATE " IS NOT NULL", table));
+	/* with statistics of the expressions, by which the planner knows how few errors are */
+	run(psprintf("CREATE INDEX ON %s USING brin ((" RECORDED_AT "), (" SQLSTATE "))", table));
+	run(psprintf("ANALYZE %s", table));
+}
+
+/*
+ * Drops a partition, or what is left of one that was taken away.
+ */
+void
+partition_drop(int number)
+{
+	Oid table = partition_table(number);
+
+	if (OidIsValid(table))
+	{
+		run(psprintf("ALTER EXTENSION pgwire_trace DROP TABLE pgwire_trace." TABLE_NAME, number));
+		run(psprintf("DROP TABLE pgwire_trace." TABLE_NAME, number));
+	}
+	run(psprintf("DELETE FROM pgwire_trace.partition WHERE partition_no = %d", number));
+}
+
+/*
+ * Returns the size of a table with all that belongs to it.
+ */
+static int64
+table_bytes(Oid table)
+{
+	Datum bytes = DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(table));
+
+	return DatumGetInt64(bytes);
+}
+
+/*
+ * Reads a time of the row that SPI has; the other one where it is NULL.
+ */
+static TimestampTz
+time_column(uint64 row, int column, TimestampTz otherwise)
+{
+	bool is_null;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+
+	return is_null ? otherwise : DatumGetTimestampTz(value);
+}
+
+/*
+ * Lists the partitions, oldest first, and adds up what the record takes.  Those
+ * that lost their tables are forgotten.
+ */
+void
+partition_list(PartitionList *list)
+{
+	static const char *const others[] = {"session", "query_text", "quarantine"};
+	Oid namespace = get_namespace_oid("pgwire_trace", false);
+	bool is_null;
+
+	memset(list, 0, sizeof(*list));
+	if (SPI_execute("SELECT partition_no, begun_at, ended_at, oldest, newest "
+	                "FROM pgwire_trace.partition ORDER BY partition_no",
+	                false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read table \"partition\"");
+	list->partitions = palloc0(sizeof(Partition) * Max(SPI_processed, 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Partition *partition = &list->partitions[list->count];
+
+		partition->number =
+		    DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+		partition->table = partition_table(partition->number);
+		if (!OidIsValid(partition->table))
+			continue;
+		partition->begun_at = time_column(i, 2, 0);
+		partition->is_ended = time_column(i, 3, 0) != 0;
+		partition->oldest = time_column(i, 4, partition->begun_at);
+		/* a row from a clock that was ahead does not keep the others */
+		partition->newest = Min(time_column(i, 5, 0), time_column(i, 3, 0));
+		partition->bytes = table_bytes(partition->table);
+		list->bytes += partition->bytes;
+		list->count++;
+	}
+	for (size_t i = 0; i < lengthof(others); i++)
+		list->bytes += table_bytes(get_relname_relid(others[i], namespace));
+}
+
+/*
+ * Returns when the oldest exchange of all was recorded.
+ */
+TimestampTz
+partition_oldest(const PartitionList *list, TimestampTz now)
+{
+	TimestampTz oldest = now;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		const Partition *partition = &list->partitions[i];
+		char *query;
+
+		oldest = Min(oldest, partition->oldest);
+		if (partition->is_ended)
+			continue;
+		query = psprintf("SELECT min(" RECORDED_AT ") FROM pgwire_trace." TABLE_NAME,
+		                 partition->number);
+		if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+			elog(ERROR, "could not run \"%s\"", query);
+		oldest = Min(oldest, time_column(0, 1, oldest));
+	}
+	return oldest;
 }

@@ -74,7 +74,7 @@ report_unreadable(const JournalSegment *segment, JournalReadResult result)
 static bool
 store_batch(Position *position)
 {
-	bool stored = batch_store(&batch, position);
+	bool stored = keep_has_room(batch.bytes) && batch_store(&batch, position);
 
 	batch_begin(&batch);
 	return stored;

@@ -364,6 +364,19 @@ store_others(const BatchRecord *records, int count, SPIPlanPtr session_plan, SPI
 }
 
 /*
+ * Notes which table is stored into.  Where it is another than last time the
+ * extension was made anew, and lacks what relays believe to be stored.
+ */
+static void
+note_table(Oid table)
+{
+	uint32 before = atomic_exchange(&pgwt_board->record_table, table);
+
+	if (before != 0 && before != table)
+		atomic_fetch_add(&pgwt_board->record_epoch, 1);
+}
+
+/*
  * Stores records: sessions and texts in order, then the exchanges.
  */
 void
@@ -376,11 +389,12 @@ rows_store(const BatchRecord *records, int count, volatile bool *own_fault)
 	CopyFromState copy = NULL;
 
 	tables_lock(tables);
+	note_table(tables[TABLE_STORED_EXCHANGE]);
 	prepare(&session_plan, "session", session_columns, SESSION_COLUMNS, SESSION_CONFLICT);
 	prepare(&text_plan, "query_text", query_text_columns, QUERY_TEXT_COLUMNS, TEXT_CONFLICT);
 	if (has_exchanges(records, count))
 	{
-		relation = table_open(partition_current(pgwt_now()), RowExclusiveLock);
+		relation = table_open(partition_current(keep_now()), RowExclusiveLock);
 		copy = begin_copy(records, count, relation);
 	}
 	*own_fault = true;

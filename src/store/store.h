@@ -14,6 +14,7 @@
  *		text.c			texts in the database's encoding
  *		position.c		how far each series is stored: table journal_position
  *		tables.c		the extension's tables, found and locked
+ *		keep.c			how long the record is kept
  *		partition.c		the tables that hold the exchanges
  */
 #ifndef STORE_H
@@ -77,6 +78,9 @@ typedef enum StoreTable
 	TABLE_PARTITION,
 	STORE_TABLES
 } StoreTable;
+
+/* How long the writer waits for a lock. */
+#define STORE_LOCK_TIMEOUT "500ms"
 
 /* ---- writer.c ---- */
 
@@ -206,7 +210,38 @@ extern void tables_lock(Oid tables[STORE_TABLES]);
 /* Returns the table that takes rows, makes it where there is none. */
 extern Oid partition_current(TimestampTz now);
 
-/* Returns the table of a partition; InvalidOid where it is not the extension's. */
-extern Oid partition_table(int number);
+/* A partition as it was listed. */
+typedef struct Partition
+{
+	int number;
+	Oid table;
+	bool is_ended; /* no rows go into it any more */
+	TimestampTz begun_at;
+	TimestampTz oldest; /* of its exchanges; where it is not ended, when it was begun */
+	TimestampTz newest;
+	int64 bytes;
+} Partition;
+
+typedef struct PartitionList
+{
+	Partition *partitions; /* oldest first; palloc()ed */
+	int count;
+	int64 bytes; /* of all tables of the record */
+} PartitionList;
+
+extern void partition_end(int number, TimestampTz now);
+
+/* The caller has locked its table. */
+extern void partition_drop(int number);
+extern void partition_list(PartitionList *list);
+extern TimestampTz partition_oldest(const PartitionList *list, TimestampTz now);
+
+/* ---- keep.c ---- */
+
+/* The time by which exchanges are kept. */
+extern int64 keep_now(void);
+
+/* Ends and drops what is due.  False: there is no room, which is shown. */
+extern bool keep_has_room(Size to_store);
 
 #endif /* STORE_H */

@@ -193,7 +193,7 @@ work(void)
 	uint64 acked = acked_flush();
 	PassResult result;
 
-	if (!ready_to_store())
+	if (!ready_to_store() || !keep_has_room(0))
 		return BLOCKED;
 	if (atomic_load(&board->state) != WRITER_IDLE)
 		writer_set_state(WRITER_RUNNING);
@@ -202,7 +202,7 @@ work(void)
 		return BLOCKED;
 	if (atomic_load(&board->flush_acked) < acked)
 		atomic_store(&board->flush_acked, acked);
-	writer_set_state(WRITER_IDLE);
+	writer_set_state(atomic_load(&pgwt_board->is_paused) ? WRITER_PAUSED : WRITER_IDLE);
 	return result == PASS_AGAIN ? pgwt_flush_interval : IDLE_MS;
 }
 
