@@ -59,16 +59,30 @@ enum
 	COLUMN_RESPONSE_BYTES
 };
 
-#define EXCHANGES_QUERY                                                                         \
+#define SESSION_EXCHANGES_QUERY                                                                 \
 	"SELECT exchange_no, part_no, started_at, kind, request, response, chunks, request_bytes, " \
-	"response_bytes FROM pgwire_trace.exchange "                                                \
-	"WHERE session_id OPERATOR(pg_catalog.=) $1 "                                               \
-	"AND ($2 IS NULL OR exchange_no OPERATOR(pg_catalog.=) $2) ORDER BY exchange_no, part_no"
+	"response_bytes FROM pgwire_trace.exchange WHERE session_id OPERATOR(pg_catalog.=) $1 "
+#define IN_ORDER "ORDER BY exchange_no, part_no"
 
-#define SESSION_QUERY                                                       \
-	"SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding', " \
-	"startup_parameters OPERATOR(pg_catalog.->>) 'replication' "            \
-	"FROM pgwire_trace.session WHERE session_id OPERATOR(pg_catalog.=) $1"
+/*
+ * A query that is planned once for the backend's life: planning takes longer than
+ * reading an exchange does.
+ */
+typedef struct KeptQuery
+{
+	const char *text;
+	int arguments; /* of type bigint */
+	SPIPlanPtr plan;
+} KeptQuery;
+
+static KeptQuery session_query = {
+    "SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding', "
+    "startup_parameters OPERATOR(pg_catalog.->>) 'replication' "
+    "FROM pgwire_trace.session WHERE session_id OPERATOR(pg_catalog.=) $1",
+    1, NULL};
+static KeptQuery all_exchanges_query = {SESSION_EXCHANGES_QUERY IN_ORDER, 1, NULL};
+static KeptQuery exchange_query = {
+    SESSION_EXCHANGES_QUERY "AND exchange_no OPERATOR(pg_catalog.=) $2 " IN_ORDER, 2, NULL};
 
 /*
  * Gives a message to the taker, in the context of messages.
@@ -279,6 +293,25 @@ read_exchange(Reading *reading)
 }
 
 /*
+ * Returns the plan of a query.
+ */
+static SPIPlanPtr
+plan_of(KeptQuery *query)
+{
+	Oid types[2] = {INT8OID, INT8OID};
+
+	if (!query->plan)
+	{
+		SPIPlanPtr plan = SPI_prepare(query->text, query->arguments, types);
+
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare a query: %s", SPI_result_code_string(SPI_result));
+		query->plan = plan;
+	}
+	return query->plan;
+}
+
+/*
  * Tells whether a startup packet's "replication" asks for a replication connection,
  * as the server reads it.
  */
@@ -297,11 +330,10 @@ is_replication_value(const char *value)
 static int
 read_session(Reading *reading, int64 session_id)
 {
-	Oid type = INT8OID;
 	Datum value = Int64GetDatum(session_id);
 	int encoding = -1;
 
-	if (SPI_execute_with_args(SESSION_QUERY, 1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(plan_of(&session_query), &value, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"session\"");
 	if (SPI_processed == 1)
 	{
@@ -344,9 +376,8 @@ read_cursor(Reading *reading, Portal portal)
 void
 messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTake take, void *arg)
 {
-	Oid types[2] = {INT8OID, INT8OID};
 	Datum values[2] = {Int64GetDatum(session_id), Int64GetDatum(exchange_no)};
-	char nulls[2] = {' ', has_exchange ? ' ' : 'n'};
+	KeptQuery *query = has_exchange ? &exchange_query : &all_exchanges_query;
 	Reading reading = {.take = take, .arg = arg};
 	Portal portal;
 
@@ -358,7 +389,7 @@ messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTa
 	reading.formats = formats_create();
 	reading.message_context =
 	    AllocSetContextCreate(CurrentMemoryContext, "message", ALLOCSET_DEFAULT_SIZES);
-	portal = SPI_cursor_open_with_args(NULL, EXCHANGES_QUERY, 2, types, values, nulls, true, 0);
+	portal = SPI_cursor_open(NULL, plan_of(query), values, NULL, true);
 	read_cursor(&reading, portal);
 	SPI_cursor_close(portal);
 	SPI_finish();
