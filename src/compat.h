@@ -70,6 +70,11 @@
 #define COMPAT_SHOW_CLIENT(port) ((void) (port))
 #endif
 
+/* 18 says that a function does not return before its declaration, no more behind it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* 18 came with OAuth. */
 #if PG_VERSION_NUM >= 180000
 #define COMPAT_CASE_OAUTH case uaOAuth:

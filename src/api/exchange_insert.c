@@ -263,7 +263,7 @@ store(const Row *row, const Facts *facts, const StringInfo bytes)
 	                                     "query",      "error_message"};
 	Oid types[8] = {TIMESTAMPTZOID, INT8OID,  INT8OID, INT8OID,
 	                BYTEAOID,       BYTEAOID, TEXTOID, TEXTOID};
-	char nulls[8] = "        ";
+	char nulls[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
 	uint8 encoded[FACTS_SIZE];
 	size_t len = facts_encode(facts, encoded);
 	Datum values[8];

@@ -9,6 +9,7 @@
 #define API_JSON_ENCODE_H
 
 #include "api/decode.h"
+#include "compat.h"
 #include "lib/stringinfo.h"
 
 /* A message being written. */
@@ -23,8 +24,8 @@ typedef struct Encoder
 } Encoder;
 
 /* Raises the error. */
-extern void encode_fail(const Encoder *encoder, const char *expected, const char *found)
-    pg_attribute_noreturn();
+pg_noreturn extern void encode_fail(const Encoder *encoder, const char *expected,
+                                    const char *found);
 
 /* Returns what a value is, in words for it; NULL: it is missing. */
 extern const char *encode_found(const JsonbValue *value);

@@ -20,6 +20,7 @@
 
 #include "server/server.h"
 
+#include "compat.h"
 #include "libpq/hba.h"
 
 /* No request of the carrier's own line went to the client. */
@@ -85,7 +86,7 @@ extern void auth_judge(AuthDoor *door, Port *port);
 extern void auth_check_peer(AuthDoor *door, Port *port);
 
 /* Ends the connection because the carrier was not let in. */
-extern void auth_refuse_carrier(AuthDoor *door, Port *port) pg_attribute_noreturn();
+pg_noreturn extern void auth_refuse_carrier(AuthDoor *door, Port *port);
 
 /* ---- auth_carrier.c ---- */
 

@@ -17,6 +17,7 @@
 #include "lib/stringinfo.h"
 #include "libpq/pqcomm.h"
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "postmaster/postmaster.h"
 #include "replication/walsender.h"
 #include "utils/memutils.h"
