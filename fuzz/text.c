@@ -44,6 +44,7 @@ check_tokens(const char *text, size_t len, bool standard_strings)
 static void
 check_normalised(const char *text, size_t len, bool standard_strings, size_t size)
 {
+	static const char unparsable[] = "<unparsable>";
 	/* at worst a number of one digit becomes $n with as many as there are parameters */
 	size_t room = len * 20 + 32;
 	char *whole = malloc(room);
@@ -52,8 +53,13 @@ check_normalised(const char *text, size_t len, bool standard_strings, size_t siz
 	size_t cut_len = wire_normalise(text, len, standard_strings, cut, size);
 
 	REQUIRE(whole_len < room);
-	REQUIRE(cut_len == (whole_len < size ? whole_len : size));
-	REQUIRE(memcmp(whole, cut, cut_len) == 0);
+	REQUIRE(cut_len <= size);
+	/* where there is no more room nothing is looked at that may not lex */
+	if (whole_len != sizeof(unparsable) - 1 || memcmp(whole, unparsable, whole_len) != 0)
+	{
+		REQUIRE(cut_len == (whole_len < size ? whole_len : size));
+		REQUIRE(memcmp(whole, cut, cut_len) == 0);
+	}
 	free(whole);
 	free(cut);
 }

@@ -233,7 +233,8 @@ extern bool wire_mask_query(char *text, size_t len, bool standard_strings);
  * Writes query text with its constants replaced by $n and comments and runs
  * of white space folded.  Parameters of the text keep their numbers; new ones
  * count on from the highest.  Text that does not lex becomes '<unparsable>'.
- * Returns the length, cut to size; out is not zero-terminated.
+ * Returns the length, cut to size; out is not zero-terminated.  What is behind
+ * the place where out is full is not looked at.
  */
 extern size_t wire_normalise(const char *text, size_t len, bool standard_strings, char *out,
                              size_t size);
