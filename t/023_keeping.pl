@@ -65,6 +65,18 @@ is($server->sql(<<'SQL'), 't', 'and knows the time of its exchanges');
 select bool_and(oldest <= newest and newest <= ended_at and oldest >= begun_at - interval '1 min')
   from pgwire_trace.partition where ended_at is not null
 SQL
+my $ended = $server->sql('select min(partition_no) from pgwire_trace.partition');
+for my $case (
+	[ "sqlstate is not null", "started_at_idx1" ],
+	[ "sqlstate = '22012'", "started_at_idx1" ],
+	[ "started_at > '2100-01-01'", "started_at_idx" ],
+	[ "query_hash = 1", "query_hash_idx" ])
+{
+	my ($condition, $index) = @$case;
+	like($server->sql('set enable_seqscan = off; explain (costs off)'
+		  . " select * from pgwire_trace.exchange where $condition"),
+		qr/Index Scan.* stored_exchange_${ended}_$index\b/, "which serve: $condition");
+}
 is(storage('partitions'), partitions(), 'storage() counts them');
 is(storage('oldest = (select min(recorded_at) from pgwire_trace.exchange)'
 	  . ' and newest = (select max(recorded_at) from pgwire_trace.exchange)'), 't',
