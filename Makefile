@@ -57,6 +57,8 @@ UNIT_TESTS = \
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
 FUZZ_TARGETS = decode journal mask secret stream text tracker
+# those that need the server's own code run inside a single-user server
+SERVER_FUZZ_TARGETS = json
 
 INSTALL_PIECES = $(addprefix sql/install/, \
 	00_schema.sql 10_tables.sql 15_exchange.sql 20_views.sql 30_decode.sql 40_functions.sql 45_keeping.sql \
@@ -170,7 +172,7 @@ $(eval $(call BUILD,clang,clang,$(CLANG_QUIET) $(STRICT)))
 UNIT_OBJS = $(PLAIN_SOURCES:%.c=build/unit/%.o)
 UNIT_PROGRAMS = $(UNIT_TESTS:%=build/unit/%)
 STRICT_SOURCES = $(LIBRARY_SOURCES) $(PROGRAM_SOURCES) $(UNIT_TESTS:%=test/unit/%.c) \
-	$(FUZZ_TARGETS:%=fuzz/%.c) fuzz/standalone.c
+	$(FUZZ_TARGETS:%=fuzz/%.c) $(SERVER_FUZZ_TARGETS:%=fuzz/%.c) fuzz/standalone.c
 
 .SECONDARY: $(UNIT_OBJS) $(UNIT_TESTS:%=build/unit/test/unit/%.o)
 
@@ -201,8 +203,23 @@ $(FUZZ_TARGETS:%=build/unit/fuzz_%): build/unit/fuzz_%: build/unit/fuzz/%.o \
 		build/unit/fuzz/standalone.o $(UNIT_OBJS)
 	gcc $(CFLAGS) $(SANITIZE) $^ $(PLAIN_LIBS) -lm -o $@
 
+# a sanitizer's runtime has no place in a server: what is undefined is a trap
+FUZZ_SERVER_FLAGS = -fsanitize=fuzzer-no-link,undefined -fsanitize-trap=all -O1 -g
+FUZZ_RUNTIME = $(shell clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a
+$(eval $(call BUILD,fuzz_server,clang,$(CLANG_QUIET) $(FUZZ_SERVER_FLAGS)))
+
+FUZZ_SERVER_OBJS = $(WIRE_SOURCES:%.c=build/fuzz_server/%.o) \
+	$(addprefix build/fuzz_server/src/, read/encoding.o api/decode_args.o api/json.o \
+	api/json_encode.o api/json_encode_value.o api/json_row.o api/json_write.o)
+
+.SECONDARY: $(FUZZ_SERVER_OBJS) $(SERVER_FUZZ_TARGETS:%=build/fuzz_server/fuzz/%.o)
+
+$(SERVER_FUZZ_TARGETS:%=build/fuzz_server/%.so): build/fuzz_server/%.so: \
+		build/fuzz_server/fuzz/%.o $(FUZZ_SERVER_OBJS)
+	clang -shared -Wl,-Bsymbolic $^ $(FUZZ_RUNTIME) -lstdc++ -lm -lpthread -o $@
+
 fuzz:
-	@fuzz/run $(if $(SECONDS),$(SECONDS),60) $(FUZZ_TARGETS)
+	@fuzz/run $(if $(SECONDS),$(SECONDS),60) $(FUZZ_TARGETS) $(SERVER_FUZZ_TARGETS)
 
 build/fault/pgwire_trace.so: $(LIBRARY_SOURCES:%.c=build/fault/%.o)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(SHLIB_LINK)

@@ -50,10 +50,10 @@ check_side(const Exchange *exchange, const ExchangeSide *side, int64_t limit, in
 }
 
 /*
- * Takes a finished exchange.
+ * Takes a part of an exchange that goes on.
  */
 static void
-on_finished(Tracker *tracker, Exchange *exchange)
+on_part(Tracker *tracker, Exchange *exchange)
 {
 	int64_t request_limit = present->keeps_bytes ? present->request_limit : 0;
 	int64_t response_limit = present->keeps_bytes ? present->response_limit : 0;
@@ -66,6 +66,15 @@ on_finished(Tracker *tracker, Exchange *exchange)
 		highest_no = exchange->exchange_no;
 	REQUIRE(exchange->statement_count >= 0 && exchange->tag_len <= sizeof(exchange->tag));
 	REQUIRE(exchange_kind(exchange) < FACTS_KINDS);
+}
+
+/*
+ * Takes a finished exchange.
+ */
+static void
+on_finished(Tracker *tracker, Exchange *exchange)
+{
+	on_part(tracker, exchange);
 	exchange_release(&pool, exchange);
 }
 
@@ -162,7 +171,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	                  .request_limit = (int64_t) take_byte(&input) * 64,
 	                  .response_limit = (int64_t) take_byte(&input) * 64,
 	                  .keeps_bytes = !(flags & 1),
+	                  .part_us = flags & 16 ? 30 : 0,
 	                  .finished = on_finished,
+	                  .part_finished = on_part,
 	                  .text_seen = on_text,
 	                  .ready = on_ready};
 	Tracker tracker;

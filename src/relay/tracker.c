@@ -155,7 +155,7 @@ frontend_target(Tracker *tracker, WireMessageId id, uint32_t length)
 		tracker->terminated_at = tracker->now;
 		return tracker->terminate;
 	}
-	if (id == WIRE_MSG_Sync && length == 4 && !pairing_is_open(tracker))
+	if (id == WIRE_MSG_Sync && length == 4 && tracker->authenticated && !pairing_is_open(tracker))
 		return NULL; /* a bare one: no exchange object until it is answered */
 	return pairing_front(tracker);
 }

@@ -1,0 +1,2 @@
+CREATE FUNCTION fuzz_json(text) RETURNS void AS ':library', 'fuzz_json' LANGUAGE C;
+SELECT fuzz_json(':arguments');
