@@ -6,7 +6,8 @@
 #   make test            every test, on private servers
 #   make unit            the plain-C unit tests alone, under ASan and UBSan
 #   make fuzz SECONDS=n  every fuzz target for n seconds
-#   make bench           speed beside HAProxy and pgbouncer
+#   make bench           all that is measured: bench-codec, the codec beside pgproto3 and a bare
+#                        function, and bench-traffic, the side port beside HAProxy and pgbouncer
 #   make docs/messages.md   prints the list of messages into that page
 #   make format          lays the sources out; check-format only says whether
 #   make check-includes  the include rule between the rooms of src/
@@ -53,7 +54,8 @@ PLAIN_SOURCES = $(WIRE_SOURCES) $(JOURNAL_SOURCES) $(RELAY_SOURCES)
 LIBRARY_SOURCES = $(PLAIN_SOURCES) $(SERVER_SOURCES) $(STORE_SOURCES) $(READ_SOURCES) $(API_SOURCES)
 UNIT_TESTS = \
 	board_slots journal_append journal_facts journal_ids journal_read journal_tuple relay_filters \
-	relay_pump relay_tls relay_tracker wire_docs wire_frame wire_normalise wire_redact wire_secret wire_walk
+	relay_pump relay_tls relay_tracker wire_docs wire_frame wire_normalise \
+	wire_properties wire_redact wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
 FUZZ_TARGETS = decode journal mask secret stream text tracker
@@ -75,7 +77,7 @@ TAP_TESTS = \
 	t/006_faults.pl t/007_journal_full.pl t/008_hostile.pl t/009_clients.pl t/010_ddl.pl \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/015_replication.pl \
 	t/016_trace.pl t/017_diff.pl \
-	t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl t/023_keeping.pl t/024_by_hand.pl t/025_upgrade.pl \
+	t/018_corpora.pl t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl t/023_keeping.pl t/024_by_hand.pl t/025_upgrade.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl t/034_redaction.pl \
 	t/040_hba.pl \
 	t/041_startup.pl \
@@ -120,7 +122,7 @@ all: pgwire_trace_journal
 PGXS := $(shell $(PG_CONFIG) --pgxs 2> /dev/null)
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out demo test bench, $(or $(MAKECMDGOALS), all)),)
+else ifneq ($(filter-out demo test bench bench-codec bench-traffic, $(or $(MAKECMDGOALS), all)),)
 $(error "$(PG_CONFIG)" was not found: install the server's development package, or set PG_CONFIG)
 endif
 
@@ -241,7 +243,12 @@ demo:
 test:
 	@dev/test
 
-bench:
+bench: bench-codec bench-traffic
+
+bench-codec:
+	@MAKE='$(MAKE)' bench/codec
+
+bench-traffic:
 	@MAKE='$(MAKE)' bench/run
 
 FORMATTED = $(wildcard src/*.h src/*/*.h src/*/*.c test/unit/*.c test/unit/*.h test/clients/*.c \
@@ -265,5 +272,5 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
-	check-warnings FORCE demo test bench format check-format check-includes fuzz \
+	check-warnings FORCE demo test bench bench-codec bench-traffic format check-format check-includes fuzz \
 	check-lists

@@ -104,7 +104,7 @@ typedef struct JsonContext
 
 /*
  * Returns the body of a whole message that is one list of values, all of them
- * plain text or NULL, in the present memory context; NULL for any other.
+ * text as they are or NULL, in the present memory context; NULL for any other.
  */
 extern Jsonb *json_row_body(const JsonContext *context, const WireMessage *message);
 

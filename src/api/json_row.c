@@ -2,11 +2,11 @@
  * json_row.c
  *	  The body of a message that is one list of values, as a DataRow is.
  *
- * Most messages are rows, and most values in them are plain text: their jsonb is
- * laid out while the values are stepped through, without events and notes in
- * between.  That is half of the time that decode_messages() would take.  As soon
- * as a value is anything else (or the body is not well formed) there is no body
- * from here, and json.c makes it as for all messages.
+ * Most messages are rows, and most values in them are text that needs no
+ * conversion: their jsonb is laid out while the values are stepped through, without
+ * events and notes in between.  That is half of the time that decode_messages()
+ * would take.  As soon as a value is anything else (or the body is not well formed)
+ * there is no body from here, and json.c makes it as for all messages.
  */
 #include "api/json.h"
 
@@ -26,11 +26,23 @@ set_entry(JEntry *entries, uint32 i, uint32 type, size_t len, size_t end)
 }
 
 /*
+ * Tells whether bytes are text of the database's as they are.
+ */
+static inline bool
+is_text(const ReadEncoding *encoding, WireSpan value)
+{
+	size_t len;
+
+	return read_is_plain(value.data, value.len) ||
+	       (!encoding->is_converted && read_text(encoding, value, &len));
+}
+
+/*
  * Lays out the values behind the entries of their array.  Returns the place behind
- * them; NULL where they are not all plain text or NULL.
+ * them; NULL where they are not all text as they are, or NULL.
  */
 static char *
-lay_values(WireValues *values, JEntry *entries, char *begin)
+lay_values(const ReadEncoding *encoding, WireValues *values, JEntry *entries, char *begin)
 {
 	char *at = begin;
 	WireSpan value;
@@ -42,7 +54,7 @@ lay_values(WireValues *values, JEntry *entries, char *begin)
 			set_entry(entries, i, JENTRY_ISNULL, 0, at - begin);
 			continue;
 		}
-		if (!read_is_plain(value.data, value.len))
+		if (!is_text(encoding, value))
 			return NULL;
 		at = json_copy(at, value.data, value.len);
 		set_entry(entries, i, JENTRY_ISSTRING, value.len, at - begin);
@@ -54,7 +66,7 @@ lay_values(WireValues *values, JEntry *entries, char *begin)
  * Lays out {key: [value, ...]}.  Returns the place behind it, or NULL.
  */
 static char *
-lay_body(char *at, const char *key, WireValues *values)
+lay_body(const ReadEncoding *encoding, char *at, const char *key, WireValues *values)
 {
 	size_t key_len = strlen(key);
 	size_t head = sizeof(uint32) + 2 * sizeof(JEntry);
@@ -62,7 +74,7 @@ lay_body(char *at, const char *key, WireValues *values)
 	JEntry *body = (JEntry *) at;
 	uint32 *list = (uint32 *) (at + head + padded_len);
 	uint32 count = values->left;
-	char *end = lay_values(values, list + 1, (char *) (list + 1 + count));
+	char *end = lay_values(encoding, values, list + 1, (char *) (list + 1 + count));
 
 	if (!end)
 		return NULL;
@@ -89,7 +101,7 @@ is_row(const JsonContext *context, const WireMessage *message)
 }
 
 /*
- * Returns the body of a message, if it is one list of plain values; see json.h.
+ * Returns the body of a message, if it is one list of text and NULLs; see json.h.
  */
 Jsonb *
 json_row_body(const JsonContext *context, const WireMessage *message)
@@ -107,7 +119,7 @@ json_row_body(const JsonContext *context, const WireMessage *message)
 	key = wire_types[message->id].fields[0].name;
 	/* a value's entry takes the four bytes of its length; 32: all that is around */
 	jsonb = palloc(message->body.len + 32 + strlen(key));
-	end = lay_body(VARDATA(jsonb), key, &values);
+	end = lay_body(&context->encoding, VARDATA(jsonb), key, &values);
 	if (!end)
 	{
 		pfree(jsonb);
