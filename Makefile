@@ -243,7 +243,7 @@ demo:
 test:
 	@dev/test
 
-bench: bench-codec bench-traffic
+bench: bench-traffic bench-codec
 
 bench-codec:
 	@MAKE='$(MAKE)' bench/codec
