@@ -80,7 +80,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pgwire_trace,
 $node->restart;
 $server->wait_for_side_port;
 
-my $hold = $node->data_dir . '/auth_counter.hold';
+my $hold = $node->data_dir . '/hold.open';
 
 # Returns the token and the carrier's port of the next login of a user, held up before it is used.
 sub next_token
@@ -97,14 +97,13 @@ sub next_token
 	return ($client, $token);
 }
 
-# Offers a token to the main port; returns what was said of it.
+# Offers a token to the main port, as a user who would be let in; returns what was said of it.
 sub offer
 {
 	my ($token, %options) = @_;
 	my $client = PgwireTrace::Client->new($node->port, $options{source}, $options{port});
 
-	unlink $hold;
-	$client->send_bytes(startup_packet(user => 'open', database => 'postgres',
+	$client->send_bytes(startup_packet(user => 'elsewhere', database => 'postgres',
 		'pgwire_trace.carrier' => $token) . query('select 1'));
 	my $types = $client->until_closed;
 	return ($types, $client->{error}{C} // '', $client->{error}{M} // '');
@@ -128,6 +127,7 @@ sub carrier_ports
 	my @said = offer($token);
 	is_deeply([ @said[0, 1] ], [ 'E', '28000' ], 'an unused token from another connection: FATAL')
 	  or diag(explain(\@said));
+	unlink $hold;
 	like($client->until_closed, qr/^E?$/, 'it is used up by that: the carrier is refused too');
 	is($client->{error}{M}, 'carrier token of pgwire_trace is not valid', 'and told so');
 	is((offer($token))[1], '28000', 'a token is not good for a second time');
@@ -139,6 +139,7 @@ sub carrier_ports
 	my @said = offer($token, source => '127.0.0.2', port => $ports[0]);
 	is_deeply([ @said[0, 1] ], [ 'E', '28000' ],
 		"a token from 127.0.0.2 with a carrier's port number: FATAL");
+	unlink $hold;
 	$client->close;
 }
 {

@@ -1,9 +1,11 @@
 # pg_hba.conf as it comes: the Docker image's, Debian's and initdb's, with clients from another
-# address; the server's own deadline when the relay is no help; servers that listen elsewhere.
+# address; the server's own deadline when the relay is no help; servers that listen elsewhere, and
+# another program in their place.
 use strict;
 use warnings;
 
 use PgwireTrace::Net;
+use IO::Socket::INET;
 use PgwireTrace qw(poll run_client);
 use PgwireTrace::Client qw(startup_packet);
 use PgwireTrace::Login qw(compare_logins login_all);
@@ -110,6 +112,33 @@ CONF
 		"server on $where: client and server");
 	is_deeply([ @$out{qw(verdict sqlstate)} ], [ 'refused', '28P01' ],
 		"server on $where: a wrong password is refused");
+	$server->node->stop;
+}
+
+# ---- another program where relays look for the server ----
+
+{
+	# the server listens where its host's name says, so 127.0.0.1 is left to whoever comes
+	my $server = PgwireTrace->start('elsewhere', extension => 0, started => 0,
+		hba => "local all all trust\nhost all all all trust\n", conf => <<"CONF");
+listen_addresses = 'server.example.test'
+pgwire_trace.listen_addresses = '${\PgwireTrace::Net::SERVER}'
+CONF
+	my $impostor = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1',
+		LocalPort => $server->node->port, ReuseAddr => 1) or die "could not listen: $!";
+
+	$server->node->start;
+	my $client;
+	ok(poll(sub { $client = IO::Socket::INET->new(PeerAddr => PgwireTrace::Net::SERVER,
+				PeerPort => $server->side_port) }), 'the side port is there');
+	syswrite $client, startup_packet(user => 'alice', database => 'postgres');
+	my $carrier = $impostor->accept;
+	sysread $carrier, my $packet, 1000;
+	like($packet, qr/pgwire_trace\.carrier\0[0-9a-f]{32}/, 'an impostor gets a token');
+	syswrite $carrier, pack('aNN', 'R', 8, 3); # asks for the password in clear
+	sysread $client, my $answer, 1000;
+	like($answer, qr/^E.*C08006/s, 'but no answer of a client: it is not asked');
+	is(sysread($carrier, my $rest, 1000), 0, 'and its carrier is closed');
 	$server->node->stop;
 }
 done_testing();

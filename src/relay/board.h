@@ -183,6 +183,7 @@ typedef struct BoardSlot
 	BoardU32 client_tls;      /* 1: the client's leg has TLS, and so has the carrier */
 	BoardU32 certificate_len; /* of what board_certificate() points to; 0: it sent none */
 	BoardU32 carrier_port;    /* the relay's end of a TCP carrier, host byte order; 0: Unix */
+	BoardU64 carrier_addr[2]; /* its address, as client_addr */
 
 	/* what a cancel request is linked by, by the relay */
 	BoardU64 cancel_key;  /* XXH3 of BackendKeyData's body; 0: not known */

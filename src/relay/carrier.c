@@ -105,21 +105,43 @@ unreachable(Session *session, int error)
 }
 
 /*
- * Returns our end's port of a TCP carrier; 0 for a Unix socket.
+ * Takes an address of TCP apart.  Returns its port; 0: it is of another kind.
  */
 static uint32_t
-carrier_port(int fd)
+take_address(const struct sockaddr_storage *addr, uint64_t bytes[2])
 {
-	struct sockaddr_storage addr;
+	const struct sockaddr_in *in = (const struct sockaddr_in *) addr;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) addr;
+
+	bytes[0] = bytes[1] = 0;
+	if (addr->ss_family == AF_INET)
+	{
+		memcpy(bytes, &in->sin_addr, 4);
+		return ntohs(in->sin_port);
+	}
+	if (addr->ss_family != AF_INET6)
+		return 0;
+	memcpy(bytes, &in6->sin6_addr, 16);
+	return ntohs(in6->sin6_port);
+}
+
+/*
+ * Writes to the slot where the carrier comes from.
+ */
+static void
+fill_carrier(BoardSlot *slot, int fd)
+{
+	struct sockaddr_storage addr = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(addr);
+	uint64_t bytes[2];
+	uint32_t port;
 
 	if (getsockname(fd, (struct sockaddr *) &addr, &len) != 0)
-		return 0;
-	if (addr.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *) &addr)->sin_port);
-	if (addr.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *) &addr)->sin6_port);
-	return 0;
+		addr.ss_family = AF_UNSPEC;
+	port = take_address(&addr, bytes);
+	atomic_store(&slot->carrier_port, port);
+	atomic_store(&slot->carrier_addr[0], bytes[0]);
+	atomic_store(&slot->carrier_addr[1], bytes[1]);
 }
 
 /*
@@ -151,30 +173,16 @@ static void
 fill_slot(Session *session, BoardSlot *slot)
 {
 	const struct sockaddr_storage *addr = &session->client_addr;
-	uint64_t bytes[2] = {0, 0};
-	uint32_t port = 0;
+	uint64_t bytes[2];
+	uint32_t port = take_address(addr, bytes);
 
-	if (addr->ss_family == AF_INET)
-	{
-		const struct sockaddr_in *in = (const struct sockaddr_in *) addr;
-
-		memcpy(bytes, &in->sin_addr, 4);
-		port = ntohs(in->sin_port);
-	}
-	else if (addr->ss_family == AF_INET6)
-	{
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) addr;
-
-		memcpy(bytes, &in6->sin6_addr, 16);
-		port = ntohs(in6->sin6_port);
-	}
 	atomic_store(&slot->session_id, session->session_id);
 	atomic_store(&slot->client_family, addr->ss_family);
 	atomic_store(&slot->client_port, port);
 	atomic_store(&slot->client_addr[0], bytes[0]);
 	atomic_store(&slot->client_addr[1], bytes[1]);
 	atomic_store(&slot->client_uid, session->client_uid);
-	atomic_store(&slot->carrier_port, carrier_port(session->server.fd));
+	fill_carrier(slot, session->server.fd);
 	atomic_store(&slot->cancel_key, 0);
 	atomic_store(&slot->exchange_no, -1);
 	board_clear_query_ids(slot);

@@ -211,6 +211,34 @@ pump_release_held(Session *session)
 }
 
 /*
+ * Tells whether what came from the server so far may go to the client.  The server
+ * takes the token before it asks the client anything: whoever asks without that is
+ * another program at the server's address, and must not get an answer.  False: the
+ * session was refused.
+ */
+static bool
+is_believed(Session *session)
+{
+	const BoardSlot *slot = &session->relay->board->slots[session->slot];
+
+	if (session->tracker.desynchronised)
+	{
+		session_refuse(session, "protocol_violation", "08P01",
+		               "the server's answer to the startup packet makes no sense");
+		return false;
+	}
+	if ((session->tracker.asked || session->tracker.authenticated) &&
+	    atomic_load(&slot->backend_pid) == 0)
+	{
+		session_refuse(session, "server_unreachable", "08006",
+		               "what answers at the PostgreSQL server's address is not that server, or "
+		               "runs without pgwire_trace");
+		return false;
+	}
+	return true;
+}
+
+/*
  * Deals with bytes read from a leg.  False: the session is over.
  */
 static bool
@@ -230,12 +258,8 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 		}
 	}
 	observe(session, from, data, len);
-	if (session->state == SESSION_AUTHENTICATING && session->tracker.desynchronised)
-	{
-		session_refuse(session, "protocol_violation", "08P01",
-		               "the server's answer to the startup packet makes no sense");
+	if (session->state == SESSION_AUTHENTICATING && !is_believed(session))
 		return false;
-	}
 	if (!pump_send(session, to, data, len))
 	{
 		if (to == &session->client)

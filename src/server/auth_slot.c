@@ -110,23 +110,24 @@ remove_tokens(Port *port, char **value)
 }
 
 /*
- * Tells whether a connection by TCP comes from this very host, out of a port.
+ * Tells whether a connection by TCP comes from the slot's address and port.
  */
 static bool
-comes_from_port(const Port *port, uint32 number)
+comes_from_address(const BoardSlot *slot, const Port *port)
 {
-	const struct sockaddr_in *peer = (const struct sockaddr_in *) &port->raddr.addr;
-	const struct sockaddr_in *own = (const struct sockaddr_in *) &port->laddr.addr;
-	const struct sockaddr_in6 *peer6 = (const struct sockaddr_in6 *) &port->raddr.addr;
-	const struct sockaddr_in6 *own6 = (const struct sockaddr_in6 *) &port->laddr.addr;
+	const struct sockaddr_in *in = (const struct sockaddr_in *) &port->raddr.addr;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) &port->raddr.addr;
+	uint64 bytes[2] = {atomic_load(&slot->carrier_addr[0]), atomic_load(&slot->carrier_addr[1])};
+	uint32 number = atomic_load(&slot->carrier_port);
 
-	/* a socket that is bound to nothing takes the address that it connects to */
-	if (peer->sin_family == AF_INET && own->sin_family == AF_INET)
-		return peer->sin_addr.s_addr == own->sin_addr.s_addr && ntohs(peer->sin_port) == number;
-	if (peer6->sin6_family == AF_INET6 && own6->sin6_family == AF_INET6)
-		return memcmp(&peer6->sin6_addr, &own6->sin6_addr, sizeof(peer6->sin6_addr)) == 0 &&
-		       ntohs(peer6->sin6_port) == number;
-	return false;
+	if (number == 0)
+		return false;
+	if (in->sin_family == AF_INET)
+		return memcmp(&in->sin_addr, bytes, sizeof(in->sin_addr)) == 0 &&
+		       ntohs(in->sin_port) == number;
+	return in6->sin6_family == AF_INET6 &&
+	       memcmp(&in6->sin6_addr, bytes, sizeof(in6->sin6_addr)) == 0 &&
+	       ntohs(in6->sin6_port) == number;
 }
 
 /*
@@ -135,13 +136,13 @@ comes_from_port(const Port *port, uint32 number)
 static bool
 comes_from_relay(const BoardSlot *slot, const Port *port)
 {
-	uint32 number = atomic_load(&slot->carrier_port);
 	uid_t uid;
 	gid_t gid;
 
 	if (port->raddr.addr.ss_family != AF_UNIX)
-		return number != 0 && comes_from_port(port, number);
-	return number == 0 && getpeereid(port->sock, &uid, &gid) == 0 && uid == geteuid();
+		return comes_from_address(slot, port);
+	return atomic_load(&slot->carrier_port) == 0 && getpeereid(port->sock, &uid, &gid) == 0 &&
+	       uid == geteuid();
 }
 
 /*

@@ -3,8 +3,8 @@
  *	  A library in ClientAuthentication_hook, for the tests: says what it is told.
  *
  * Each call is a line of the server's log.  It names the carrier token if there is
- * one, which only a library that is loaded after pgwire_trace gets to see; while the
- * file auth_counter.hold is in the data directory, such a connection is kept waiting.
+ * one, which only a library that is loaded after pgwire_trace gets to see; while a
+ * file hold.USER is in the data directory, such a connection of that user waits.
  */
 #include "postgres.h"
 
@@ -39,10 +39,11 @@ static void
 count(Port *port, int status)
 {
 	const char *token = find_token(port);
+	char *hold = psprintf("hold.%s", port->user_name);
 
 	elog(LOG, "auth_counter: user=%s status=%d host=%s token=%s", port->user_name, status,
 	     port->remote_host, token ? token : "none");
-	while (token && access("auth_counter.hold", F_OK) == 0)
+	while (token && access(hold, F_OK) == 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(20000);

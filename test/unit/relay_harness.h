@@ -54,11 +54,12 @@ static char directory[] = "/tmp/pgwire_trace_unit.XXXXXX";
 /* What the server does, and what it saw. */
 typedef enum Part
 {
-	HONEST,        /* lets in, then echoes */
-	CUTS,          /* lets in, says something, cuts the line */
-	CLOSES,        /* lets in, says something, closes properly */
-	SAYS_NO,       /* has no TLS */
-	TALKS_IN_CLEAR /* behind its S */
+	HONEST,         /* lets in, then echoes */
+	CUTS,           /* lets in, says something, cuts the line */
+	CLOSES,         /* lets in, says something, closes properly */
+	SAYS_NO,        /* has no TLS */
+	TALKS_IN_CLEAR, /* behind its S */
+	FORGETS         /* lets in without having taken the token */
 } Part;
 
 static struct
@@ -178,7 +179,24 @@ read_all(SSL *ssl, void *data, size_t len)
 }
 
 /*
- * Reads the startup packet and looks for the token in it.
+ * Takes the slot of a token, as a backend does.
+ */
+static void
+take_token(const uint8_t *packet, size_t len)
+{
+	const char *at = memmem(packet, len, BOARD_TOKEN_PARAMETER, sizeof(BOARD_TOKEN_PARAMETER));
+	uint8_t token[BOARD_TOKEN];
+
+	server.saw_token = at != NULL;
+	if (!at || server.part == FORGETS)
+		return;
+	for (int i = 0; i < BOARD_TOKEN; i++)
+		sscanf(at + sizeof(BOARD_TOKEN_PARAMETER) + 2 * i, "%2hhx", &token[i]);
+	board_take_slot(relay.board, token, (uint32_t) getpid());
+}
+
+/*
+ * Reads the startup packet and takes the token in it.
  */
 static bool
 read_startup(SSL *ssl)
@@ -192,7 +210,7 @@ read_startup(SSL *ssl)
 	if (len < 8 || len > sizeof(packet) || !read_all(ssl, packet + 4, len - 4))
 		return false;
 	server.saw_startup = true;
-	server.saw_token = memmem(packet, len, BOARD_TOKEN_PARAMETER, sizeof(BOARD_TOKEN_PARAMETER));
+	take_token(packet, len);
 	return true;
 }
 

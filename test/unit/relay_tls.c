@@ -120,6 +120,22 @@ test_reload(void)
 }
 
 /*
+ * A server with the right certificate that does not know the token.
+ */
+static void
+test_forgets(void)
+{
+	int fd = dial();
+	SSL *ssl;
+
+	set_server("ours", FORGETS);
+	ssl = ask_tls(fd, TLS1_3_VERSION);
+	check(log_in(ssl) == 'E', "a server that does not take the token is not believed");
+	check(server.saw_token, "though it was given one");
+	hang_up(ssl, fd);
+}
+
+/*
  * Bytes in clear behind SSLRequest.
  */
 static void
@@ -296,6 +312,7 @@ main(void)
 	test_end(CLOSES, true, "a server that closes");
 	test_end(CUTS, false, "a server that cuts the line");
 	test_refused("ours", SAYS_NO, "a server without TLS");
+	test_forgets();
 	test_refused("ours", TALKS_IN_CLEAR, "a server that talks in clear");
 	test_reload();
 	test_clear_behind_request();
