@@ -64,10 +64,11 @@ for my $name (split /\n/, (run_client([$program]))[1])
 {
 	my ($a, $b) = map { run_program($name) } 1 .. 2;
 	$session{$name} = $a;
-	# places in the WAL are in the text of START_REPLICATION
+	# places in the WAL are in the text of START_REPLICATION; what is there is never the same
 	my @rows = split /\n/, $server->sql("select concat_ws(' ', exchange_no, message_no, what, left_body,"
 		  . " right_body) from pgwire_trace.session_diff($a, $b) where"
-		  . " coalesce(left_body::text, '') !~ 'START_REPLICATION|xlogpos|/'");
+		  . " coalesce(left_body::text, '') !~ 'START_REPLICATION|xlogpos|/'"
+		  . " and concat(left_body, right_body) !~ '\"xlog_data\"|\"keepalive\"'");
 	is_deeply(\@rows, [], "$name: twice the same");
 	# ... and the same answers, had they been asked otherwise
 	cmp_ok($server->sql("select count(*) from pgwire_trace.session_diff($a, $session{startup})"), '>', 0,
