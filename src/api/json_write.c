@@ -24,6 +24,9 @@
 /* Numbers repeat (lengths, OIDs, format codes), so the last ones are kept made. */
 #define NUMBER_SLOTS 256
 
+/* Places for the lengths of keys. */
+#define KEY_SLOTS 127
+
 /* A numeric of 64 bits is no larger than this. */
 #define NUMBER_SIZE 20
 
@@ -53,6 +56,13 @@ typedef struct NumberSlot
 	char bytes[NUMBER_SIZE];
 } NumberSlot;
 
+/* How long a key is. */
+typedef struct KeySlot
+{
+	const char *key;
+	uint32 len;
+} KeySlot;
+
 struct JsonWriter
 {
 	MemoryContext context;
@@ -65,6 +75,7 @@ struct JsonWriter
 	const char *sorted_keys[MAX_KEYS];
 	int sorted_places[MAX_KEYS];
 	int sorted_count;
+	KeySlot key_slots[KEY_SLOTS];
 	NumberSlot numbers[NUMBER_SLOTS];
 };
 
@@ -95,13 +106,26 @@ json_reset(JsonWriter *writer)
 }
 
 /*
+ * Returns a key's length.  Keys are few, so those of the last ones are kept.
+ */
+static inline uint32
+key_length(JsonWriter *writer, const char *key)
+{
+	KeySlot *slot = &writer->key_slots[(uintptr_t) key % KEY_SLOTS];
+
+	if (slot->key != key)
+		*slot = (KeySlot){key, (uint32) strlen(key)};
+	return slot->len;
+}
+
+/*
  * Adds a node of a kind; its bytes take `len` in the jsonb.  NULL: too large.
  */
 static inline JsonNode *
 add_node(JsonWriter *writer, const char *key, JsonKind kind, size_t len)
 {
 	JsonNode *node;
-	size_t key_len = key ? strlen(key) : 0;
+	size_t key_len = key ? key_length(writer, key) : 0;
 
 	/* len first, or the sum might not fit */
 	if (len > JENTRY_OFFLENMASK || writer->most + len + key_len + OVERHEAD > JENTRY_OFFLENMASK)
@@ -267,8 +291,7 @@ lay_number(JsonWriter *writer, int64 number, char *at)
 		memcpy(slot->bytes, numeric, slot->len);
 	}
 	at = pad(at);
-	memcpy(at, slot->bytes, slot->len);
-	return at + slot->len;
+	return json_copy(at, slot->bytes, slot->len);
 }
 
 static char *lay_container(JsonWriter *writer, int container, char *at);
@@ -397,8 +420,7 @@ lay_object(JsonWriter *writer, int object, JEntry *entries, char *at)
 	{
 		const JsonNode *node = &writer->nodes[order[i]];
 
-		memcpy(at, node->key, node->key_len);
-		at += node->key_len;
+		at = json_copy(at, node->key, node->key_len);
 		set_entry(entries, i, node->key_len, at - begin);
 	}
 	for (int i = 0; i < count; i++)

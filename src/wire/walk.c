@@ -57,7 +57,8 @@ bool
 walker_number(Walker *walker, WireKind kind, const char *name)
 {
 	WireEvent event = {.kind = WIRE_EVENT_NUMBER, .name = name, .member = kind};
-	int bytes = wire_number_size(kind);
+	/* most are of these two */
+	int bytes = kind == WIRE_KIND_INT16 ? 2 : kind == WIRE_KIND_UINT32 ? 4 : wire_number_size(kind);
 	uint64_t wide = 0;
 	uint32_t number = 0;
 
