@@ -116,6 +116,20 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 	$(addsuffix /*.d, src/wire src/journal src/relay src/server src/store src/read src/api) \
 	$(PROGRAM_SOURCES:.c=.o)
 
+# ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
+
+REPLAY_PLAIN_FILES = child compare connect judge order outline plan player report schedule values
+REPLAY_FILES = worker worker_plan worker_read_only worker_slot worker_store worker_target
+PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
+LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)
+API_FILES += replay replay_options
+INSTALL_PIECES += sql/install/60_replay.sql
+TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl
+UNIT_TESTS += replay_compare replay_many
+PLAIN_LIBS += -lpq
+PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)
+EXTRA_CLEAN += src/replay/*.d
+
 all: pgwire_trace_journal
 
 # What installs its own packages runs on a machine that has no PostgreSQL yet.

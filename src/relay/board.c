@@ -232,6 +232,27 @@ board_find_cancelled(Board *board, uint64_t cancel_key, int64_t *exchange_no)
 }
 
 /*
+ * Tells whether a replay that runs has this token.
+ */
+bool
+board_knows_replay(Board *board, const uint8_t token[BOARD_TOKEN])
+{
+	uint64_t words[2];
+
+	memcpy(words, token, sizeof(words));
+	for (int i = 0; i < BOARD_MAX_REPLAYS; i++)
+	{
+		BoardReplay *replay = &board->replays[i];
+
+		if (atomic_load(&replay->run_id) != 0 && words[0] != 0 &&
+		    atomic_load(&replay->token[0]) == words[0] &&
+		    atomic_load(&replay->token[1]) == words[1])
+			return true;
+	}
+	return false;
+}
+
+/*
  * Writes a last_error text, cut to size.  Between characters as far as that can
  * be told: a UTF-8 sequence is not cut in two.
  */

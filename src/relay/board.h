@@ -14,6 +14,8 @@
  *		writer			the writer; pid and state also the supervisor, while
  *						there is no writer
  *		slots[]			see Slot
+ *		replays[]		run_id and command: who starts or steers a run; the rest: its
+ *						worker
  *
  * Times are microseconds since 2000-01-01 UTC (TimestampTz).
  */
@@ -26,6 +28,7 @@
 #include <stdint.h>
 
 #define BOARD_MAX_RELAYS 64
+#define BOARD_MAX_REPLAYS 8
 #define BOARD_TEXT 512          /* bytes of a last_error, zero-terminated */
 #define BOARD_CERTIFICATE 16384 /* bytes of a client's certificate, DER */
 #define BOARD_TOKEN 16          /* bytes of a carrier token */
@@ -197,6 +200,38 @@ typedef struct BoardSlot
 	BoardRedaction redaction;
 } BoardSlot;
 
+typedef enum BoardReplayState
+{
+	REPLAY_STARTING, /* its row is not there yet */
+	REPLAY_RECORDED,
+	REPLAY_RUNNING,
+	REPLAY_PAUSED
+} BoardReplayState;
+
+/* what a replay's token stands behind, at the begin of startup parameter "options" */
+#define BOARD_REPLAY_PARAMETER "-c pgwire_trace.replay="
+
+#define REPLAY_CANCEL UINT32_C(1)
+#define REPLAY_PAUSE UINT32_C(2)
+
+/* A replay that runs. */
+typedef struct BoardReplay
+{
+	BoardI64 run_id;   /* 0: free */
+	BoardU64 token[2]; /* its sessions are left out of the record by it; 0: none */
+	BoardI64 claimed_at;
+	BoardU32 pid;
+	BoardU32 state;     /* BoardReplayState */
+	BoardU32 command;   /* REPLAY_ bits */
+	BoardU64 new_speed; /* bits of a double; 0: as it is */
+	BoardU64 sent;      /* exchanges */
+	BoardU32 sessions_live;
+	BoardU32 sessions_ended;
+	BoardI64 late_us; /* the greatest of the last report */
+	BoardI64 target_late_us;
+	BoardU64 order_timeouts;
+} BoardReplay;
+
 typedef struct Board
 {
 	BoardU32 generation; /* counted up by each supervisor before its first fork */
@@ -212,6 +247,7 @@ typedef struct Board
 	BoardU32 slot_count; /* max_sessions, and as many again for those that linger */
 	BoardRelay relays[BOARD_MAX_RELAYS];
 	BoardWriter writer;
+	BoardReplay replays[BOARD_MAX_REPLAYS];
 	BoardSlot slots[];
 } Board;
 
@@ -281,6 +317,9 @@ extern void board_clear_query_ids(BoardSlot *slot);
  * that its server works on, -1 for none.  0: no session.
  */
 extern uint64_t board_find_cancelled(Board *board, uint64_t cancel_key, int64_t *exchange_no);
+
+/* Whether a replay that runs has this token. */
+extern bool board_knows_replay(Board *board, const uint8_t token[BOARD_TOKEN]);
 
 /* Writes a last_error text, cut to size. */
 extern void board_set_error(char text[BOARD_TEXT], BoardI64 *at, int64_t now, const char *message);

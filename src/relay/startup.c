@@ -215,6 +215,47 @@ leave_out(Session *session)
 }
 
 /*
+ * Reads a digit of a token; -1: it is none.
+ */
+static int
+hex_digit(uint8_t digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/*
+ * Tells whether this is a session of a replay that runs here: it shows the run's
+ * token.  That is blanked out, as the server would not know it; one that is not known
+ * here stays, and the server refuses it.
+ */
+static bool
+take_replay_token(Session *session, WireSpan options)
+{
+	size_t begin = sizeof(BOARD_REPLAY_PARAMETER) - 1;
+	uint8_t token[BOARD_TOKEN];
+
+	if (options.len < begin + 2 * BOARD_TOKEN ||
+	    memcmp(options.data, BOARD_REPLAY_PARAMETER, begin) != 0)
+		return false;
+	for (size_t i = 0; i < BOARD_TOKEN; i++)
+	{
+		int high = hex_digit(options.data[begin + 2 * i]);
+		int low = hex_digit(options.data[begin + 2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		token[i] = (uint8_t) (high << 4 | low);
+	}
+	if (!board_knows_replay(session->relay->board, token))
+		return false;
+	memset(session->packet.data + (options.data - session->packet.data), ' ',
+	       begin + 2 * BOARD_TOKEN);
+	return true;
+}
+
+/*
  * Takes a whole StartupMessage.
  */
 static void
@@ -225,7 +266,8 @@ take_startup(Session *session, uint32_t version)
 
 	session->has_packet = true;
 	session->tracker.minor_version = version & 0xffff;
-	session->is_recorded = decide_recording(session, pairs);
+	session->is_recorded = !take_replay_token(session, startup_parameter(pairs, "options")) &&
+	                       decide_recording(session, pairs);
 	if (!session->is_recorded)
 		leave_out(session);
 	if (!check_packet(session, pairs, version))

@@ -35,6 +35,8 @@ char *pgwt_redact_types;
 int pgwt_retention;
 int pgwt_storage_limit;
 
+static bool allow_replay; /* a replay's target is asked for it by its name */
+
 static int capture;
 static int request_limit;
 static int response_limit;
@@ -306,6 +308,17 @@ define_storage(void)
 }
 
 /*
+ * Defines the settings of replay.
+ */
+static void
+define_replay(void)
+{
+	DefineCustomBoolVariable(PREFIX "allow_replay",
+	                         "Whether recorded sessions may be replayed against this database.",
+	                         NULL, &allow_replay, false, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/*
  * Defines all settings.
  */
 void
@@ -315,6 +328,7 @@ settings_define(void)
 	define_capture();
 	define_redaction();
 	define_storage();
+	define_replay();
 	MarkGUCPrefixReserved("pgwire_trace");
 }
 

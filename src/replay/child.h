@@ -1,0 +1,269 @@
+/*
+ * child.h
+ *	  The process that does a replay's network: all sessions in one event loop.
+ *
+ * It has left the server, as a relay has, and is plain C.  What it sends is what
+ * the plan holds; what comes back goes through the relay's own tracker, which
+ * tells where an answer ends, and is compared there and then.  Its results go to
+ * the worker over the link.
+ *
+ * A session of the plan, from left to right.  Exchanges count from 0; those between
+ * `done` and `at` are in flight.  What the tracker calls an exchange need not be
+ * one of the plan's: after an error the server skips, and exchanges merge.  So they
+ * are matched by bytes: an exchange of the plan has ended when the tracker's have
+ * ended up to its last byte, or nothing is owed any more.
+ *
+ *		0 ... done | in flight ... at (being sent) ... count
+ *
+ * Files: child.c (start, link's commands), report.c (link's records), connect.c
+ * (libpq), player.c (sending and receiving), judge.c (what ended, and how it
+ * compares), schedule.c (time), order.c (order across sessions).
+ */
+#ifndef REPLAY_CHILD_H
+#define REPLAY_CHILD_H
+
+#include <event2/event.h>
+#include <libpq-fe.h>
+#include <openssl/ssl.h>
+
+#include "relay/tracker.h"
+#include "replay/child_main.h"
+#include "replay/compare.h"
+#include "replay/link.h"
+
+#define MAX_CONNECTING 64 /* sessions that log in at one time */
+
+struct Replay;
+
+typedef enum PlayerState
+{
+	PLAYER_CONNECTING,
+	PLAYER_CHECKING, /* asks the target whether it agrees */
+	PLAYER_RUNNING,
+	PLAYER_ENDED
+} PlayerState;
+
+/* What keeps the next bytes of an exchange back. */
+typedef enum Gate
+{
+	GATE_NONE,
+	GATE_COPY, /* data wait for CopyInResponse */
+	GATE_FLUSH /* the answers up to a Flush */
+} Gate;
+
+typedef struct Moment
+{
+	int64_t sent;  /* monotonic; 0: not yet */
+	int64_t due;   /* on the replay's clock, as all below */
+	int64_t ready; /* nothing but the clock kept it back */
+	int64_t done;
+} Moment;
+
+/* The answer to an exchange that came in pieces. */
+typedef struct Pieces
+{
+	int count;
+	Answer answer;
+	Buffer bytes;
+	char tag[PLAN_TAG_SIZE];
+} Pieces;
+
+typedef struct Player
+{
+	struct Replay *replay;
+	struct Player *next; /* of those that are open */
+	struct Player *prev;
+	struct Player *next_queued;
+	bool is_queued;
+	struct Player *next_waiting; /* for its turn */
+	bool is_waiting;
+
+	const PlanSession *plan;
+	const PlanExchange *exchanges;
+	uint32_t index; /* in the plan */
+	PlayerState state;
+	uint32_t attempts;
+	int64_t opened_at;
+
+	PGconn *conn;
+	SSL *ssl; /* NULL: none */
+	int fd;
+	struct event *io_event; /* libpq's, while it connects */
+	struct event *read_event;
+	struct event *write_event;
+	struct event *timer;
+	struct event *cancel_timer;
+	bool waits_to_write;
+
+	Tracker tracker;
+	uint32_t at;
+	uint32_t done;
+	uint32_t sent;      /* exchanges */
+	size_t offset;      /* bytes of exchanges[at] that were sent */
+	size_t allowed;     /* bytes of it before the next gate */
+	Gate gate;          /* what stands there */
+	uint64_t gate_owed; /* answers that GATE_FLUSH waits for */
+	bool gate_passed;
+	bool in_copy;      /* the message before `allowed` was CopyData */
+	uint64_t sent_end; /* bytes of all requests, sent */
+	uint64_t done_end; /* of those that have ended */
+	uint64_t live_end; /* of those that the tracker says have ended */
+	Pieces pieces;
+	Moment *moments; /* an exchange */
+
+	int64_t root_no; /* exchange of the last difference that had no cause; -1 */
+	bool root_open;  /* its transaction has not ended */
+	bool root_is_error;
+	bool root_made_table; /* what failed was to make a table */
+	int64_t last_covered_by;
+} Player;
+
+/* Exchanges in an order, and how far it has come. */
+typedef struct Lane
+{
+	uint32_t *exchanges; /* numbers in the plan */
+	uint32_t *place_of;  /* by number in the plan; UINT32_MAX: it is not in this lane */
+	bool *is_past;       /* by place */
+	uint32_t count;
+	uint32_t mark;    /* all before it are past */
+	Player **waiting; /* by what the mark must be: first of a list */
+} Lane;
+
+/* The order across sessions; see order.c. */
+typedef struct Order
+{
+	Lane lanes[2];
+	uint32_t lane_count;
+	uint32_t *needs; /* by number in the plan: what its lane's mark must be */
+	uint32_t waiting_count;
+	int64_t stalled_at;
+	uint64_t timeouts;
+} Order;
+
+typedef struct Replay
+{
+	ReplaySettings settings;
+	ReplayPlan plan;
+	char **conninfos;
+	uint32_t conninfo_count;
+	bool is_going;
+	bool is_paused;
+	bool is_cancelled;
+	bool is_done;
+
+	struct event_base *base;
+	struct event *link_event;
+	struct event *link_write_event;
+	struct event *kick; /* the queue of sessions to step */
+	struct event *tick;
+	struct event *start_timer;
+	Player *queued;
+	Player *last_queued;
+	Player *sessions; /* open ones */
+	uint32_t next_session;
+	uint32_t live;
+	uint32_t connecting;
+	uint32_t ended;
+	int64_t last_connect;
+
+	Budget budget;
+	TextPool texts;
+	ExchangePool pool;
+	TrackerEnv env;
+	CompareRules rules;
+	Order order;
+
+	/* the replay's clock: clock_value at monotonic clock_at, then clock_rate times as fast */
+	int64_t clock_at;
+	int64_t clock_value;
+	double clock_rate;
+
+	/* the link */
+	int link;
+	uint8_t packet[LINK_PACKET];
+	size_t packet_len;
+	Buffer backlog; /* packets that the worker has not taken: size, bytes */
+	size_t backlog_at;
+	LinkProgress progress;
+	int64_t reported_at;
+} Replay;
+
+/* ---- child.c ---- */
+
+/* Lets a session be stepped at the end of this turn. */
+extern void replay_queue(Player *player);
+
+/* ---- report.c ---- */
+
+/* Appends a record: a structure, and what follows it. */
+extern void report_put(Replay *replay, LinkKind kind, const void *fixed, size_t size,
+                       const void *more, size_t len);
+extern void report_text(Replay *replay, LinkKind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+extern void report_difference(Player *player, int64_t exchange_no, int64_t caused_by,
+                              const Difference *difference);
+extern void report_flush(Replay *replay);
+extern void report_tick(Replay *replay, int64_t now);
+
+/* Whether so much waits for the worker that nothing more should be sent. */
+extern bool report_is_full(const Replay *replay);
+
+/* Writes what is left, waiting for the worker, and ends the process. */
+extern void report_end(Replay *replay);
+
+/* ---- connect.c ---- */
+
+/* Begins to connect; the session runs when that is through. */
+extern void connect_begin(Player *player);
+
+/* ---- player.c ---- */
+
+extern void player_open(Replay *replay, uint32_t index);
+extern void player_run(Player *player);
+
+/* Sends what may be sent now. */
+extern void player_step(Player *player);
+
+/* Ends a player; with a reason it was lost. */
+extern void player_end(Player *player, const char *reason);
+
+/* Looks for what takes too long. */
+extern void player_check(Player *player, int64_t now);
+
+/* ---- judge.c ---- */
+
+extern void judge_begin(Replay *replay);
+extern void judge_finished(Tracker *tracker, Exchange *exchange);
+
+/* Takes notice that the server owes nothing any more. */
+extern void judge_idle(Player *player);
+
+/* The exchange in flight ends without an answer, for this reason. */
+extern void judge_broken(Player *player, Verdict verdict, const char *reason);
+
+/* ---- schedule.c ---- */
+
+extern void schedule_begin(Replay *replay);
+extern void schedule_set(Replay *replay, bool is_paused, double speed);
+
+/* Now, on the replay's clock. */
+extern int64_t schedule_now(const Replay *replay);
+
+/* Begins the sessions that are due. */
+extern void schedule_start(Replay *replay);
+
+/* Whether the next exchange of a session is due; arms its timer if not. */
+extern bool schedule_is_due(Player *player);
+
+/* ---- order.c ---- */
+
+extern bool order_begin(Replay *replay);
+
+/* Whether the next exchange of a session may be sent; else the session is stepped when it may. */
+extern bool order_may_send(Player *player);
+extern void order_sent(Player *player, uint32_t exchange);
+extern void order_ended(Player *player, uint32_t exchange);
+extern void order_abandon(Player *player);
+extern void order_tick(Replay *replay, int64_t now);
+
+#endif /* REPLAY_CHILD_H */

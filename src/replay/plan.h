@@ -1,0 +1,122 @@
+/*
+ * plan.h
+ *	  The plan of a replay: what the worker read from the record, laid out so that
+ *	  the child that does the network can map it and never copies a byte of it.
+ *
+ * Three files, of the same name with different ends:
+ *
+ *		.sessions	PlanSession, in the order in which they began
+ *		.exchanges	PlanExchange, session after session, in their order
+ *		.bytes		requests and responses, at the offsets that the exchanges name
+ *
+ * The worker writes them, the child maps them, and they are removed as soon as it
+ * has.  Times are microseconds since the earliest begin in the plan.
+ *
+ * Public routines:
+ *		plan_create, plan_add_bytes, plan_add_exchange, plan_add_session, plan_finish
+ *		plan_open, plan_close	the mapped plan
+ *		plan_remove				the files
+ */
+#ifndef REPLAY_PLAN_H
+#define REPLAY_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define PLAN_PATH_SIZE 1024
+#define PLAN_TAG_SIZE 64
+
+/* What becomes of an exchange; those that are not sent are in the plan to keep its order. */
+typedef enum PlanOutcome
+{
+	PLAN_SEND,
+	PLAN_FILTERED, /* the caller does not want it sent */
+	PLAN_SKIPPED   /* it cannot be sent */
+} PlanOutcome;
+
+/* A recorded exchange, its parts put together. */
+typedef struct PlanExchange
+{
+	int64_t exchange_no;
+	int64_t started_us;
+	int64_t finished_us;
+	int64_t turn_us; /* when its turn is in the order across sessions, see order.c */
+	int64_t after;   /* which of the session's exchanges had ended when it began; -1: none */
+	uint64_t request_at;
+	uint64_t response_at;
+	uint32_t request_len;
+	uint32_t response_len;
+
+	/* the record's columns */
+	int64_t row_count;
+	int64_t data_row_count;
+	uint64_t row_digest;
+	uint64_t row_set_digest;
+	int32_t statement_count;
+	uint8_t outcome; /* PlanOutcome */
+	bool has_digest;
+	bool is_complete;
+	bool is_truncated; /* of the response: its bytes end early */
+	bool is_copy;
+	char transaction_status; /* 0: none */
+	char sqlstate[5];        /* [0] is 0 without an error */
+	uint8_t tag_len;
+	char tag[PLAN_TAG_SIZE];
+
+	/* a cancel request that hit it */
+	int64_t cancel_us; /* after it began; -1: none */
+	int64_t cancel_session_id;
+} PlanExchange;
+
+typedef struct PlanSession
+{
+	int64_t session_id;
+	int64_t started_us;
+	int64_t ready_us; /* its startup had ended */
+	int64_t ended_us;
+	uint64_t first; /* of its exchanges */
+	uint32_t count;
+	uint32_t conninfo; /* number of its connection string */
+} PlanSession;
+
+/* A plan that is being written. */
+typedef struct PlanWriter
+{
+	FILE *sessions;
+	FILE *exchanges;
+	FILE *bytes;
+	uint64_t exchange_count;
+	uint64_t byte_count;
+} PlanWriter;
+
+/* A plan that is mapped. */
+typedef struct ReplayPlan
+{
+	const PlanSession *sessions;
+	const PlanExchange *exchanges;
+	const uint8_t *bytes;
+	size_t session_count;
+	size_t exchange_count;
+	size_t byte_count;
+} ReplayPlan;
+
+/* Makes the files.  False: errno says why; then and later the caller removes them. */
+extern bool plan_create(PlanWriter *writer, const char *path);
+
+/* Appends bytes; *at is where they are. */
+extern bool plan_add_bytes(PlanWriter *writer, const void *data, size_t len, uint64_t *at);
+extern bool plan_add_exchange(PlanWriter *writer, const PlanExchange *exchange);
+extern bool plan_add_session(PlanWriter *writer, const PlanSession *session);
+
+/* Closes the files; false: something of them was not written, errno says why. */
+extern bool plan_finish(PlanWriter *writer);
+
+/* Maps the files, and checks that they fit one another. */
+extern bool plan_open(ReplayPlan *plan, const char *path);
+extern void plan_close(ReplayPlan *plan);
+
+extern void plan_remove(const char *path);
+
+#endif /* REPLAY_PLAN_H */

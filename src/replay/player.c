@@ -1,0 +1,497 @@
+/*
+ * player.c
+ *	  Sends a session's exchanges, and reads what comes back.
+ *
+ * Bytes go out as they were recorded, straight from the plan.  What holds them back:
+ * the answers that the client had when it sent them, the clock, the order across
+ * sessions; and inside an exchange a gate, where the client must have waited: data
+ * of a COPY for CopyInResponse, what stands behind a Flush for the answers before it.
+ * Whoever opens a gate steps the session.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "relay/process.h"
+#include "replay/child.h"
+
+#define READ_SIZE (64 * 1024)
+#define READS_A_TURN 8
+#define WRITE_SIZE (64 * 1024)
+#define INCOMPLETE_GRACE_US 1000000
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+
+/*
+ * Timer: connects again, or looks whether something is due now.
+ */
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	Player *player = arg;
+
+	(void) fd;
+	(void) what;
+	if (player->state == PLAYER_CONNECTING && !player->conn)
+		connect_begin(player);
+	else
+		player_step(player);
+}
+
+/*
+ * Event: the socket takes bytes again.
+ */
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	Player *player = arg;
+
+	(void) fd;
+	(void) what;
+	player->waits_to_write = false;
+	player_step(player);
+}
+
+/*
+ * Opens a session of the plan: begins to connect.
+ */
+void
+player_open(Replay *replay, uint32_t index)
+{
+	const PlanSession *plan = &replay->plan.sessions[index];
+	Player *player = calloc(1, sizeof(Player));
+
+	if (!player || !(player->moments = calloc(plan->count + 1, sizeof(Moment))))
+	{
+		report_text(replay, LINK_REFUSED, "out of memory");
+		report_end(replay);
+		return;
+	}
+	player->replay = replay;
+	player->plan = plan;
+	player->exchanges = replay->plan.exchanges + plan->first;
+	player->index = index;
+	player->fd = -1;
+	player->root_no = player->last_covered_by = -1;
+	for (uint32_t i = 0; i < plan->count; i++)
+		player->moments[i].ready = -1;
+	player->timer = evtimer_new(replay->base, on_timer, player);
+	tracker_init(&player->tracker, &replay->env);
+	player->next = replay->sessions;
+	if (replay->sessions)
+		replay->sessions->prev = player;
+	replay->sessions = player;
+	replay->live++;
+	replay->connecting++;
+	connect_begin(player);
+}
+
+/*
+ * Begins to send: the login is through.  The tracker takes over behind it.
+ */
+void
+player_run(Player *player)
+{
+	Replay *replay = player->replay;
+	LinkSession record = {.session_id = player->plan->session_id, .state = LINK_SESSION_RUNNING};
+	const char *strings = PQparameterStatus(player->conn, "standard_conforming_strings");
+
+	player->state = PLAYER_RUNNING;
+	player->opened_at = schedule_now(replay);
+	player->tracker.authenticated = player->tracker.is_ready = player->tracker.recorded = true;
+	player->tracker.standard_strings = !strings || strcmp(strings, "on") == 0;
+	player->read_event =
+	    event_new(replay->base, player->fd, EV_READ | EV_PERSIST, on_readable, player);
+	player->write_event = event_new(replay->base, player->fd, EV_WRITE, on_writable, player);
+	event_add(player->read_event, NULL);
+	report_put(replay, LINK_SESSION, &record, sizeof(record), NULL, 0);
+	replay_queue(player);
+}
+
+/*
+ * Frees what a session holds.
+ */
+static void
+release(Player *player)
+{
+	struct event *events[] = {player->io_event, player->read_event, player->write_event,
+	                          player->timer, player->cancel_timer};
+
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (events[i])
+			event_free(events[i]);
+	player->io_event = player->read_event = player->write_event = NULL;
+	player->timer = player->cancel_timer = NULL;
+	if (player->conn)
+		PQfinish(player->conn); /* says Terminate first */
+	player->conn = NULL;
+	tracker_end(&player->tracker, clock_monotonic());
+	tracker_free(&player->tracker);
+	buffer_free(&player->replay->budget, &player->pieces.bytes);
+	free(player->moments);
+	player->moments = NULL;
+}
+
+/*
+ * Counts what a session was to send and did not.
+ */
+static uint32_t
+count_left(const Player *player)
+{
+	uint32_t left = 0;
+
+	for (uint32_t i = player->at; i < player->plan->count; i++)
+		left += player->exchanges[i].outcome == PLAN_SEND;
+	return left;
+}
+
+/*
+ * Ends a player; with a reason it was lost.
+ */
+void
+player_end(Player *player, const char *reason)
+{
+	Replay *replay = player->replay;
+	LinkSession record = {.session_id = player->plan->session_id,
+	                      .state = reason ? LINK_SESSION_LOST : LINK_SESSION_FINISHED};
+
+	if (player->state == PLAYER_ENDED)
+		return;
+	if (player->state != PLAYER_RUNNING)
+		replay->connecting--;
+	if (reason && !replay->is_cancelled)
+		judge_broken(player, VERDICT_SESSION_LOST, reason);
+	record.sent = player->sent;
+	record.left = count_left(player);
+	report_put(replay, LINK_SESSION, &record, sizeof(record), reason, reason ? strlen(reason) : 0);
+	order_abandon(player);
+	player->state = PLAYER_ENDED;
+	release(player);
+	if (player->next)
+		player->next->prev = player->prev;
+	if (player->prev)
+		player->prev->next = player->next;
+	else
+		replay->sessions = player->next;
+	replay->live--;
+	replay->ended++;
+	if (!player->is_queued)
+		free(player);
+	event_active(replay->kick, 0, 0);
+}
+
+/*
+ * Waits until the socket takes bytes.
+ */
+static void
+wait_to_write(Player *player)
+{
+	player->waits_to_write = true;
+	event_add(player->write_event, NULL);
+}
+
+/*
+ * Sends bytes.  Returns how many went; 0: none now; -1: the connection is lost.
+ */
+static ssize_t
+send_bytes(Player *player, const uint8_t *data, size_t len)
+{
+	ssize_t sent;
+
+	if (len > WRITE_SIZE)
+		len = WRITE_SIZE;
+	if (player->ssl)
+	{
+		ERR_clear_error();
+		sent = SSL_write(player->ssl, data, (int) len);
+		if (sent > 0)
+			return sent;
+		switch (SSL_get_error(player->ssl, (int) sent))
+		{
+			case SSL_ERROR_WANT_WRITE:
+			case SSL_ERROR_WANT_READ:
+				wait_to_write(player);
+				return 0;
+			default:
+				return -1;
+		}
+	}
+	sent = send(player->fd, data, len, MSG_NOSIGNAL);
+	if (sent >= 0)
+		return sent;
+	if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+		return -1;
+	wait_to_write(player);
+	return 0;
+}
+
+/*
+ * Finds how far the exchange that is being sent may go before the next gate.
+ */
+static void
+find_gate(Player *player)
+{
+	const PlanExchange *exchange = &player->exchanges[player->at];
+	WireSpan request = {player->replay->plan.bytes + exchange->request_at, exchange->request_len};
+	WireMessageId id;
+	WireSpan body;
+	size_t used;
+
+	player->gate = GATE_NONE;
+	while (player->allowed < request.len)
+	{
+		bool is_copy;
+
+		used = outline_message(WIRE_FRONTEND, request, player->allowed, &id, &body);
+		if (used == 0)
+		{
+			player->allowed = request.len; /* no sense as protocol: as it was recorded */
+			return;
+		}
+		is_copy = id == WIRE_MSG_CopyData || id == WIRE_MSG_CopyDone || id == WIRE_MSG_CopyFail;
+		if (is_copy && !player->in_copy)
+		{
+			player->in_copy = true;
+			player->gate = GATE_COPY;
+			return;
+		}
+		player->in_copy = is_copy;
+		player->allowed += used;
+		if (id == WIRE_MSG_Flush && player->allowed < request.len)
+		{
+			player->gate = GATE_FLUSH;
+			return;
+		}
+	}
+}
+
+/*
+ * Tells whether the gate is open: what the client waited for has come, or never
+ * will.
+ */
+static bool
+gate_is_open(const Player *player)
+{
+	const Tracker *tracker = &player->tracker;
+
+	if (tracker->skipping || tracker->queue.count == 0)
+		return true;
+	if (player->gate == GATE_COPY)
+		return tracker->copy_in;
+	return tracker->queue.answered >= tracker->queue.owed;
+}
+
+/*
+ * Tells whether the next exchange may begin.
+ */
+static bool
+may_begin(Player *player)
+{
+	const Replay *replay = player->replay;
+
+	return player->exchanges[player->at].after < (int64_t) player->done && !replay->is_paused &&
+	       !report_is_full(replay) && schedule_is_due(player) && order_may_send(player);
+}
+
+/*
+ * Notes when an exchange began, and how late that was.
+ */
+static void
+note_begin(Player *player)
+{
+	Replay *replay = player->replay;
+	Moment *moment = &player->moments[player->at];
+	int64_t late;
+
+	moment->sent = clock_monotonic();
+	player->allowed = 0;
+	player->in_copy = false;
+	if (replay->settings.timing == TIMING_ASAP)
+		return;
+	late = schedule_now(replay) - moment->ready;
+	if (late > replay->progress.late_us)
+		replay->progress.late_us = late;
+	late = moment->ready - player->exchanges[player->at].started_us;
+	if (late > replay->progress.target_late_us)
+		replay->progress.target_late_us = late;
+}
+
+/*
+ * Takes notice that an exchange is sent to its last byte.
+ */
+static void
+note_sent(Player *player)
+{
+	uint32_t exchange = player->at++;
+
+	player->offset = 0;
+	player->sent++;
+	player->replay->progress.sent++;
+	order_sent(player, exchange);
+}
+
+/*
+ * Sends what may be sent of an exchange.  Returns whether it is sent to its end.
+ */
+static bool
+send_exchange(Player *player)
+{
+	const PlanExchange *exchange = &player->exchanges[player->at];
+	const uint8_t *request = player->replay->plan.bytes + exchange->request_at;
+
+	while (player->offset < exchange->request_len)
+	{
+		ssize_t sent;
+
+		if (player->offset == player->allowed)
+		{
+			if (player->gate != GATE_NONE && !gate_is_open(player))
+				return false;
+			find_gate(player);
+			continue;
+		}
+		sent = send_bytes(player, request + player->offset, player->allowed - player->offset);
+		if (sent < 0)
+		{
+			player_end(player, "the connection was lost while sending");
+			return false;
+		}
+		if (sent == 0)
+			return false;
+		tracker_frontend(&player->tracker, request + player->offset, (size_t) sent,
+		                 clock_monotonic());
+		player->offset += (size_t) sent;
+		player->sent_end += (size_t) sent;
+	}
+	note_sent(player);
+	return true;
+}
+
+/*
+ * Sends what may be sent now.
+ */
+void
+player_step(Player *player)
+{
+	while (player->state == PLAYER_RUNNING && !player->waits_to_write)
+	{
+		const PlanExchange *exchange = &player->exchanges[player->at];
+
+		if (player->at == player->plan->count)
+		{
+			if (player->done == player->plan->count)
+				player_end(player, NULL);
+			return;
+		}
+		if (exchange->outcome != PLAN_SEND || exchange->request_len == 0)
+		{
+			if (player->done < player->at)
+				return;
+			player->moments[player->at].done = schedule_now(player->replay);
+			player->at++;
+			player->done++;
+			continue;
+		}
+		if (player->moments[player->at].sent == 0)
+		{
+			if (!may_begin(player))
+				return;
+			player->gate = GATE_NONE;
+			note_begin(player);
+		}
+		if (!send_exchange(player))
+			return;
+	}
+}
+
+/*
+ * Reads bytes.  Returns how many came; 0: none now; -1: the connection is over.
+ */
+static ssize_t
+read_bytes(Player *player, uint8_t *data, size_t size)
+{
+	ssize_t got;
+
+	if (player->ssl)
+	{
+		ERR_clear_error();
+		got = SSL_read(player->ssl, data, (int) size);
+		if (got > 0)
+			return got;
+		switch (SSL_get_error(player->ssl, (int) got))
+		{
+			case SSL_ERROR_WANT_READ:
+			case SSL_ERROR_WANT_WRITE:
+				return 0;
+			default:
+				return -1;
+		}
+	}
+	got = recv(player->fd, data, size, 0);
+	if (got > 0)
+		return got;
+	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
+}
+
+/*
+ * Event: bytes of the target's have come.  What TLS holds decrypted is read before
+ * the socket is waited for again.
+ */
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	static uint8_t data[READ_SIZE];
+	Player *player = arg;
+	ssize_t got = 0;
+
+	(void) fd;
+	(void) what;
+	for (int i = 0; i < READS_A_TURN || (player->ssl && SSL_pending(player->ssl) > 0); i++)
+	{
+		got = read_bytes(player, data, sizeof(data));
+		if (got <= 0)
+			break;
+		tracker_backend(&player->tracker, data, (size_t) got, clock_monotonic());
+		if (!player->ssl && (size_t) got < sizeof(data))
+			break;
+	}
+	judge_idle(player);
+	if (player->tracker.desynchronised)
+		player_end(player, "what the target sent makes no sense as protocol");
+	else if (got < 0)
+		player_end(player, "the target closed the connection");
+	else
+		player_step(player);
+}
+
+/*
+ * Looks for what takes too long.  An answer that was not complete when it was
+ * recorded is not waited for much longer than it was then.
+ */
+void
+player_check(Player *player, int64_t now)
+{
+	const Replay *replay = player->replay;
+	const PlanExchange *exchange = &player->exchanges[player->done];
+	int64_t began;
+
+	if (player->state != PLAYER_RUNNING || player->done >= player->plan->count)
+		return;
+	began = player->moments[player->done].sent;
+	if (began == 0)
+		return;
+	if (!exchange->is_complete && player->done < player->at &&
+	    now - began > exchange->finished_us - exchange->started_us + INCOMPLETE_GRACE_US)
+	{
+		judge_broken(player, VERDICT_COUNT, NULL);
+		player_end(player, NULL);
+	}
+	else if (replay->settings.exchange_timeout_us > 0 &&
+	         now - began > replay->settings.exchange_timeout_us)
+	{
+		judge_broken(player, VERDICT_TIMEOUT, "no answer in time");
+		player_end(player, "an exchange timed out");
+	}
+}

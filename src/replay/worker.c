@@ -1,0 +1,649 @@
+/*
+ * worker.c
+ *	  A replay's worker: records the run, plans it, starts the child, stores what it
+ *	  says.
+ *
+ * It is a dynamic background worker that the postmaster does not restart.  Between
+ * batches it has no transaction open.  When it ends before the run has, the child
+ * goes with it and the run counts as aborted: nothing says so but that no worker is
+ * there, so nothing can forget to.
+ */
+#include "replay/worker.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "replay/child_main.h"
+#include "server/supervisor.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#define WAIT_MS 100
+#define PACKETS_A_TURN 64
+
+/* How a run ends. */
+typedef enum RunEnd
+{
+	RUN_GOES_ON,
+	RUN_FINISHED,
+	RUN_CANCELLED,
+	RUN_ABORTED
+} RunEnd;
+
+typedef struct Run
+{
+	ReplayRequest *request;
+	BoardReplay *slot;
+	PlanSummary summary;
+	ReplayStore *store;
+	MemoryContext loop;
+	pid_t child;
+	int link;
+	RunEnd end;
+	char *message; /* why it was aborted */
+	bool is_paused;
+	bool is_cancelled;
+} Run;
+
+static Run run;
+
+/*
+ * Gives the slot back, and removes what the child may not have removed.
+ */
+static void
+on_exit_replay(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	plan_remove(run.request->settings.plan_path);
+	if (run.child > 0)
+		kill(run.child, SIGKILL);
+	replay_slot_release(run.request->slot, run.request->run_id);
+}
+
+/*
+ * Begins a transaction that SPI can be used in.
+ */
+static void
+begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/*
+ * Commits it.
+ */
+static void
+commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(run.loop);
+}
+
+/*
+ * Runs a command with the run's id as $1 and texts after it.
+ */
+static void
+execute(const char *sql, int count, Oid *types, Datum *values, const char *nulls)
+{
+	if (SPI_execute_with_args(sql, count, types, values, nulls, false, 0) < 0)
+		elog(ERROR, "SPI_execute_with_args failed");
+}
+
+/*
+ * Makes the run's row.
+ */
+static void
+record_run(void)
+{
+	static const char *const timings[] = {"asap", "think", "schedule"};
+	static const char *const orderings[] = {"none", "arrival", "commit"};
+	const ReplayRequest *request = run.request;
+	const ReplaySettings *settings = &request->settings;
+	Oid types[9] = {INT8OID, TEXTOID, TEXTOID,  FLOAT8OID, TEXTOID,
+	                INT4OID, BOOLOID, JSONBOID, OIDOID};
+	Datum values[9] = {
+	    Int64GetDatum(request->run_id),
+	    CStringGetTextDatum(replay_target_shown(request->data + request->target_at)),
+	    CStringGetTextDatum(timings[settings->timing]),
+	    Float8GetDatum(settings->speed),
+	    CStringGetTextDatum(orderings[settings->ordering]),
+	    Int32GetDatum(settings->compare),
+	    BoolGetDatum(request->read_only),
+	    DirectFunctionCall1(jsonb_in, CStringGetDatum(request->data + request->options_at)),
+	    ObjectIdGetDatum(request->role)};
+
+	ForceSyncCommit(); /* a crash of the server must not undo that the run was */
+	execute("INSERT INTO pgwire_trace.replay_run_state (run_id, state, started_at, target, timing,"
+	        " speed, ordering, compare, read_only, options, started_by)"
+	        " VALUES ($1, 'planned', pg_catalog.clock_timestamp(), $2, $3, $4, $5, $6, $7, $8,"
+	        " $9::pg_catalog.regrole::text)",
+	        9, types, values, NULL);
+}
+
+/*
+ * Sets the run's state in its row.
+ */
+static void
+record_state(const char *state, const char *message)
+{
+	Oid types[3] = {INT8OID, TEXTOID, TEXTOID};
+	Datum values[3] = {Int64GetDatum(run.request->run_id), CStringGetTextDatum(state), (Datum) 0};
+	bool is_end = strcmp(state, "running") != 0 && strcmp(state, "paused") != 0;
+
+	if (message)
+		values[2] = CStringGetTextDatum(message);
+	execute(is_end ? "UPDATE pgwire_trace.replay_run_state SET state = $2, error_message = $3,"
+	                 " finished_at = pg_catalog.clock_timestamp() WHERE run_id = $1"
+	               : "UPDATE pgwire_trace.replay_run_state SET state = $2, error_message = $3"
+	                 " WHERE run_id = $1",
+	        3, types, values, message ? "   " : "  n");
+}
+
+/*
+ * Takes what the plan says of a session, or of an exchange that is not sent.
+ */
+static void
+take_planned(void *arg, int64 session_id, int64 exchange_no, PlanOutcome outcome,
+             const char *reason, int64 captured, int64 filtered, int64 skipped)
+{
+	static SPIPlanPtr plan;
+	Oid types[7] = {INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID};
+	Datum values[7] = {Int64GetDatum(run.request->run_id),
+	                   Int64GetDatum(session_id),
+	                   CStringGetTextDatum(outcome == PLAN_SEND ? "planned" : "skipped"),
+	                   Int64GetDatum(captured),
+	                   Int64GetDatum(filtered),
+	                   Int64GetDatum(skipped),
+	                   (Datum) 0};
+
+	(void) arg;
+	if (exchange_no >= 0)
+	{
+		replay_store_unsent(run.store, session_id, exchange_no, outcome, reason);
+		return;
+	}
+	if (!plan)
+	{
+		plan = SPI_prepare("INSERT INTO pgwire_trace.replay_run_session (run_id, session_id, state,"
+		                   " captured, filtered, skipped, sent, reason)"
+		                   " VALUES ($1, $2, $3, $4, $5, $6, 0, $7)",
+		                   7, types);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	}
+	if (reason)
+		values[6] = CStringGetTextDatum(reason);
+	if (SPI_execute_plan(plan, values, reason ? "       " : "      n", false, 0) < 0)
+		elog(ERROR, "SPI_execute_plan failed");
+}
+
+/*
+ * Says where the plan's files are.
+ */
+static void
+name_plan(void)
+{
+	char directory[MAXPGPATH];
+	struct stat status;
+
+	snprintf(directory, sizeof(directory), "%s/pgwire_trace/pgsql_tmp_replay", DataDir);
+	if (stat(directory, &status) != 0 && mkdir(directory, S_IRWXU) != 0 && errno != EEXIST)
+		ereport(ERROR, (errcode_for_file_access(),
+		                errmsg("could not create directory \"%s\": %m", directory)));
+	snprintf(run.request->settings.plan_path, PLAN_PATH_SIZE, "%.800s/%lld", directory,
+	         (long long) run.request->run_id);
+}
+
+/*
+ * Finds out what the child must know of this server: when it started, and the key of
+ * its digests.
+ */
+static void
+learn_own(void)
+{
+	ReplaySettings *settings = &run.request->settings;
+	char path[MAXPGPATH + 16];
+	char *started;
+	int fd;
+
+	if (SPI_execute("SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())"
+	                "::pg_catalog.text",
+	                true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute failed");
+	started = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	strlcpy(settings->own_start, started, sizeof(settings->own_start));
+	snprintf(path, sizeof(path), "%s/digest_key", pgwt_journal_directory_resolved());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, &settings->digest_seed, sizeof(settings->digest_seed)) !=
+	                   (ssize_t) sizeof(settings->digest_seed))
+		settings->digest_seed = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * Writes the plan's counts into the run's row.
+ */
+static void
+record_plan(void)
+{
+	const PlanSummary *summary = &run.summary;
+	Oid types[4] = {INT8OID, INT8OID, INT8OID, INT8OID};
+	Datum values[4] = {Int64GetDatum(run.request->run_id), Int64GetDatum(summary->captured),
+	                   Int64GetDatum(summary->filtered), Int64GetDatum(summary->skipped)};
+
+	execute("UPDATE pgwire_trace.replay_run_state SET captured = $2, filtered = $3, skipped = $4"
+	        " WHERE run_id = $1",
+	        4, types, values, NULL);
+}
+
+/*
+ * Plans the run.
+ */
+static void
+plan(void)
+{
+	ReplaySettings *settings = &run.request->settings;
+	PlanWriter writer;
+	MemoryContext before;
+
+	name_plan();
+	begin();
+	learn_own();
+	if (!plan_create(&writer, settings->plan_path))
+		ereport(ERROR, (errcode_for_file_access(),
+		                errmsg("could not create the plan of the replay at \"%s\": %m",
+		                       settings->plan_path)));
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	replay_plan_build(run.request, &writer, &run.summary, take_planned, NULL);
+	MemoryContextSwitchTo(before);
+	if (!plan_finish(&writer))
+		ereport(ERROR, (errcode_for_file_access(),
+		                errmsg("could not write the plan of the replay to \"%s\": %m",
+		                       settings->plan_path)));
+	replay_require_digests(run.request, &run.summary);
+	record_plan();
+	replay_store_write(run.store);
+	record_state("running", NULL);
+	commit();
+	if (settings->max_sessions == 0)
+		settings->max_sessions =
+		    settings->timing == TIMING_ASAP ? (uint32) Max(run.summary.peak, 1) : UINT32_MAX;
+}
+
+/*
+ * Sends the child a command.  It has not begun, or has room: commands are few.
+ */
+static void
+tell(LinkCommand command, const void *data, Size len)
+{
+	char packet[LINK_PACKET];
+
+	if (len > sizeof(packet) - 1)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		                errmsg("a connection string is too long for a replay")));
+	packet[0] = (char) command;
+	if (len > 0)
+		memcpy(packet + 1, data, len);
+	while (send(run.link, packet, len + 1, MSG_NOSIGNAL) < 0)
+	{
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return; /* gone: reading tells */
+		(void) WaitLatchOrSocket(MyLatch, WL_SOCKET_WRITEABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+		                         run.link, 10, PG_WAIT_EXTENSION);
+	}
+}
+
+/*
+ * Starts the child, and tells it what to do.
+ */
+static void
+start_child(void)
+{
+	const ReplaySettings *settings = &run.request->settings;
+	ListCell *cell;
+
+	run.child = spawn_detached("pgwire_trace replay network", replay_child_main, 0, &run.link);
+	if (run.child < 0)
+		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
+		                errmsg("could not start the replay's network process: %m")));
+	tell(LINK_SETTINGS, settings, sizeof(*settings));
+	foreach (cell, run.summary.conninfos)
+		tell(LINK_CONNINFO, lfirst(cell), strlen(lfirst(cell)));
+	tell(LINK_GO, NULL, 0);
+	atomic_store(&run.slot->state, REPLAY_RUNNING);
+}
+
+/*
+ * Shows on the board how far the child is.
+ */
+static void
+show_progress(const char *data, Size size)
+{
+	LinkProgress progress;
+
+	if (size < sizeof(progress))
+		return;
+	memcpy(&progress, data, sizeof(progress));
+	atomic_store(&run.slot->sent, progress.sent);
+	atomic_store(&run.slot->sessions_live, progress.sessions_live);
+	atomic_store(&run.slot->sessions_ended, progress.sessions_ended);
+	atomic_store(&run.slot->late_us, progress.late_us);
+	atomic_store(&run.slot->target_late_us, progress.target_late_us);
+	atomic_store(&run.slot->order_timeouts, progress.order_timeouts);
+}
+
+/*
+ * Takes a record of the child's.
+ */
+static void
+take_record(LinkKind kind, const char *data, Size size)
+{
+	switch (kind)
+	{
+		case LINK_EXCHANGE:
+		case LINK_DIFFERENCE:
+		case LINK_SESSION:
+			replay_store_record(run.store, kind, data, size);
+			break;
+		case LINK_PROGRESS:
+			show_progress(data, size);
+			break;
+		case LINK_NOTE:
+			ereport(LOG, (errmsg("pgwire_trace replay %lld: %s", (long long) run.request->run_id,
+			                     replay_safe_text(data, size))));
+			break;
+		case LINK_REFUSED:
+			run.end = RUN_ABORTED;
+			run.message = MemoryContextStrdup(TopMemoryContext, replay_safe_text(data, size));
+			break;
+		case LINK_DONE:
+			run.end = run.is_cancelled ? RUN_CANCELLED : RUN_FINISHED;
+			break;
+	}
+}
+
+/*
+ * Reads what the child has sent, a bounded amount.  Whatever it is, it is only data.
+ */
+static void
+read_link(void)
+{
+	static char packet[LINK_PACKET];
+
+	for (int i = 0; i < PACKETS_A_TURN && run.end == RUN_GOES_ON; i++)
+	{
+		ssize_t got = recv(run.link, packet, sizeof(packet), MSG_DONTWAIT);
+		Size at = 0;
+
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+			return;
+		if (got <= 0)
+		{
+			run.end = RUN_ABORTED;
+			run.message = "the replay's network process has died";
+			return;
+		}
+		while (at + sizeof(LinkRecord) <= (Size) got)
+		{
+			LinkRecord record;
+
+			memcpy(&record, packet + at, sizeof(record));
+			at += sizeof(record);
+			if (record.size > (Size) got - at)
+				break;
+			take_record((LinkKind) record.kind, packet + at, record.size);
+			at += record.size;
+		}
+	}
+}
+
+/*
+ * Passes on to the child what the board says.
+ */
+static void
+follow_commands(void)
+{
+	uint32 command = atomic_load(&run.slot->command);
+	bool paused = (command & REPLAY_PAUSE) != 0;
+	uint64 bits = atomic_exchange(&run.slot->new_speed, 0);
+
+	if (bits != 0)
+		tell(LINK_SPEED, &bits, sizeof(bits));
+	if (paused != run.is_paused)
+	{
+		run.is_paused = paused;
+		tell(paused ? LINK_PAUSE : LINK_RESUME, NULL, 0);
+		begin();
+		record_state(paused ? "paused" : "running", NULL);
+		commit();
+		atomic_store(&run.slot->state, paused ? REPLAY_PAUSED : REPLAY_RUNNING);
+	}
+	if ((command & REPLAY_CANCEL) && !run.is_cancelled)
+	{
+		run.is_cancelled = true;
+		tell(LINK_CANCEL, NULL, 0);
+	}
+}
+
+/*
+ * Stores what waits.
+ */
+static void
+store(void)
+{
+	begin();
+	replay_store_write(run.store);
+	commit();
+	pgstat_report_stat(false);
+}
+
+/*
+ * Runs until the child is done, or gone.
+ */
+static void
+loop(void)
+{
+	while (run.end == RUN_GOES_ON)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		follow_commands();
+		read_link();
+		if (replay_store_is_due(run.store))
+			store();
+		MemoryContextReset(run.loop);
+		if (run.end != RUN_GOES_ON)
+			break;
+		(void) WaitLatchOrSocket(
+		    MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, run.link,
+		    WAIT_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/*
+ * Waits for the child, which is done.
+ */
+static void
+end_child(void)
+{
+	int status;
+
+	close(run.link);
+	if (run.end == RUN_ABORTED)
+		kill(run.child, SIGKILL);
+	while (waitpid(run.child, &status, 0) < 0 && errno == EINTR)
+		;
+	run.child = 0;
+}
+
+/*
+ * Pins what the database or a role may have set to something else.
+ */
+static void
+pin_settings(void)
+{
+	static const char *const settings[][2] = {{"search_path", "pg_catalog"},
+	                                          {"statement_timeout", "0"},
+	                                          {"lock_timeout", "0"},
+	                                          {"idle_in_transaction_session_timeout", "0"},
+	                                          {"default_transaction_read_only", "off"},
+	                                          {"default_transaction_isolation", "read committed"},
+	                                          {"row_security", "off"},
+	                                          {"synchronous_commit", "off"},
+	                                          {"DateStyle", "ISO"},
+	                                          {"TimeZone", "UTC"}};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Makes the token that leaves the run's sessions out of this server's record, should
+ * they come through its side port.
+ */
+static void
+make_token(void)
+{
+	uint8 token[BOARD_TOKEN];
+	uint64 words[2];
+
+	if (!pg_strong_random(token, sizeof(token)))
+		ereport(ERROR,
+		        (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random token")));
+	hex_encode((char *) token, sizeof(token), run.request->token);
+	run.request->token[2 * BOARD_TOKEN] = '\0';
+	memcpy(words, token, sizeof(words));
+	atomic_store(&run.slot->token[1], words[1]);
+	atomic_store(&run.slot->token[0], words[0]);
+}
+
+/*
+ * Takes the request out of the segment that the caller made.
+ */
+static void
+take_request(dsm_handle handle)
+{
+	dsm_segment *segment;
+	const ReplayRequest *shared;
+
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pgwire_trace replay");
+	segment = dsm_attach(handle);
+	if (!segment)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("the caller of replay_start() is gone")));
+	shared = dsm_segment_address(segment);
+	run.request = MemoryContextAlloc(TopMemoryContext, shared->size);
+	memcpy(run.request, shared, shared->size);
+	dsm_detach(segment);
+	run.slot = replay_slot(run.request->slot);
+	atomic_store(&run.slot->pid, (uint32) MyProcPid);
+	before_shmem_exit(on_exit_replay, (Datum) 0);
+	make_token();
+}
+
+/*
+ * Writes the run's end.
+ */
+static void
+finish_run(void)
+{
+	static const char *const states[] = {"", "finished", "cancelled", "aborted"};
+
+	begin();
+	replay_store_write(run.store);
+	record_state(states[run.end], run.message);
+	ForceSyncCommit();
+	commit();
+}
+
+/*
+ * Plans and runs, once the run's row is there.
+ */
+static void
+plan_and_run(void)
+{
+	plan();
+	start_child();
+	loop();
+	end_child();
+}
+
+/*
+ * Runs a replay.
+ */
+void
+pgwire_trace_replay_main(Datum arg)
+{
+	MemoryContext before;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	unsetenv("PGUSER"); /* the target's default user is the server's, not its environment's */
+	take_request(DatumGetUInt32(arg));
+	BackgroundWorkerInitializeConnectionByOid(run.request->database, InvalidOid, 0);
+	pin_settings();
+	run.loop = AllocSetContextCreate(TopMemoryContext, "replay", ALLOCSET_DEFAULT_SIZES);
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	run.store = replay_store_begin(run.request->run_id);
+	MemoryContextSwitchTo(before);
+	begin();
+	record_run();
+	commit();
+	atomic_store(&run.slot->state, REPLAY_RECORDED);
+	pgstat_report_activity(STATE_RUNNING, "replay");
+	/* PG_TRY: the run's row must say why it ended */
+	PG_TRY();
+	{
+		plan_and_run();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			PG_RE_THROW();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		run.end = RUN_ABORTED;
+		run.message = error->message;
+		run.store = replay_store_begin(run.request->run_id);
+	}
+	PG_END_TRY();
+	finish_run();
+	proc_exit(0);
+}

@@ -1,0 +1,141 @@
+/*
+ * worker.h
+ *	  The worker of a replay: it plans and stores; its child does the network.
+ *
+ * A replay's request goes from the caller's backend to the worker through a dynamic
+ * shared memory segment, as it holds secrets and is nobody else's business.  What
+ * the run comes to is in tables, committed batch by batch; who waits for it, or
+ * wants it to pause or end, does so through a slot of the board.
+ *
+ * Files: worker.c (its life), worker_plan.c (record -> plan), worker_target.c
+ * (connection strings), worker_read_only.c (what a request would do), worker_store.c
+ * (the child's records -> rows), worker_slot.c (the board).
+ */
+#ifndef REPLAY_WORKER_H
+#define REPLAY_WORKER_H
+
+#include "server/server.h"
+
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "replay/link.h"
+
+/* What is to be replayed, and how. */
+typedef struct ReplayRequest
+{
+	Size size; /* of all */
+	int64 run_id;
+	int slot;
+	Oid database;
+	Oid role;
+	bool by_superuser;
+	bool read_only;
+	char token[2 * BOARD_TOKEN + 1]; /* by the worker: what it shows to this server's relays */
+	ReplaySettings settings;         /* what the caller says of them */
+	TimestampTz since;               /* DT_NOBEGIN: not given */
+	TimestampTz until;               /* DT_NOEND: not given */
+	int32 session_count;             /* -1: all */
+	Size sessions_at;                /* int64 ..., in data; texts too */
+	Size target_at;
+	Size options_at; /* jsonb as text */
+	char data[];
+} ReplayRequest;
+
+/* Exchanges that have something in common. */
+typedef struct PlanReason
+{
+	PlanOutcome outcome;
+	const char *reason;
+	int64 exchanges;
+	int64 sessions; /* all of whose exchanges */
+} PlanReason;
+
+/* What a plan comes to. */
+typedef struct PlanSummary
+{
+	int64 sessions;
+	int64 sessions_skipped;
+	int64 captured; /* exchanges */
+	int64 filtered;
+	int64 skipped;
+	int64 bytes;
+	int64 missing_digests; /* results without one */
+	int64 duration_us;     /* as captured */
+	int32 peak;            /* sessions open at one time */
+	List *reasons;         /* PlanReason */
+	List *conninfos;       /* char * */
+} PlanSummary;
+
+/* Takes what becomes of a session (exchange_no -1) or of a single exchange that is not sent. */
+typedef void (*PlanTake)(void *arg, int64 session_id, int64 exchange_no, PlanOutcome outcome,
+                         const char *reason, int64 captured, int64 filtered, int64 skipped);
+
+/* ---- worker_plan.c; SPI is connected ---- */
+
+/* Reads the record; without a writer it only counts. */
+extern void replay_plan_build(const ReplayRequest *request, PlanWriter *writer,
+                              PlanSummary *summary, PlanTake take, void *arg);
+
+/* Raises 0A000 where level 4 wants digests that are not there. */
+extern void replay_require_digests(const ReplayRequest *request, const PlanSummary *summary);
+
+/* ---- worker_target.c ---- */
+
+/* Checks a conninfo; raises 22023. Returns it without what is secret. */
+extern char *replay_target_shown(const char *target);
+
+/* A target, taken apart once. */
+typedef struct ReplayTarget ReplayTarget;
+extern ReplayTarget *replay_target_open(const ReplayRequest *request);
+
+/*
+ * Returns the connection string for a session; NULL: it is not to be replayed, and
+ * *reason says why.  parameters: name, value, ..., of its startup packet.
+ */
+extern char *replay_target_conninfo(ReplayTarget *target, const char *user, const char *database,
+                                    List *parameters, const char **reason);
+
+/* ---- worker_read_only.c ---- */
+
+/* The prepared statements of a session, of which some write. */
+typedef struct StatementKinds StatementKinds;
+extern StatementKinds *replay_kinds_begin(void);
+
+/* Returns why a request is not read-only; NULL: it is. */
+extern const char *replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len);
+
+/* Whether a request holds a text of which the record masked something. */
+extern bool replay_request_is_masked(const uint8 *request, Size len);
+
+/* ---- worker_store.c ---- */
+
+/* What waits to be stored. */
+typedef struct ReplayStore ReplayStore;
+extern ReplayStore *replay_store_begin(int64 run_id);
+extern void replay_store_record(ReplayStore *store, LinkKind kind, const char *data, Size size);
+extern void replay_store_unsent(ReplayStore *store, int64 session_id, int64 exchange_no,
+                                PlanOutcome outcome, const char *reason);
+
+/* Whether it is time to commit. */
+extern bool replay_store_is_due(const ReplayStore *store);
+
+/* Returns text of the child's as text of the database's encoding. */
+extern char *replay_safe_text(const char *data, Size len);
+
+/* Writes all that waits; in a transaction. */
+extern void replay_store_write(ReplayStore *store);
+
+/* ---- worker_slot.c ---- */
+
+/* Claims a slot for a run; raises 53400 when there is none. */
+extern int replay_slot_claim(int64 run_id);
+extern void replay_slot_release(int slot, int64 run_id);
+
+/* The slot of a run that runs; -1: it does not. */
+extern int replay_slot_find(int64 run_id);
+extern BoardReplay *replay_slot(int slot);
+
+PGDLLEXPORT void pgwire_trace_replay_main(Datum arg);
+
+#endif /* REPLAY_WORKER_H */

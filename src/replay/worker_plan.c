@@ -1,0 +1,750 @@
+/*
+ * worker_plan.c
+ *	  From the record to a plan: which exchanges are sent, and which are not and why.
+ *
+ * The record is read through its SQL names and columns only.  A session is left out
+ * whole where a part of it cannot be sent as it was: what follows would be
+ * something else than what was recorded.  Single exchanges are left out where the
+ * caller wants that, or the record masked a secret in them.
+ */
+#include "replay/worker.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define FETCH_ROWS 100
+
+static const char sessions_sql[] =
+    "SELECT s.session_id, s.started_at, s.ended_at, s.user_name, s.database_name,"
+    " s.is_desynchronised, s.dropped_exchanges, s.end_reason,"
+    " (SELECT pg_catalog.array_agg(p.key) FROM pg_catalog.jsonb_each_text(s.startup_parameters) p),"
+    " (SELECT pg_catalog.array_agg(coalesce(p.value, ''))"
+    "    FROM pg_catalog.jsonb_each_text(s.startup_parameters) p)"
+    " FROM pgwire_trace.session s"
+    " WHERE ($1 IS NULL OR s.session_id = ANY ($1))"
+    " AND s.started_at < $3 AND coalesce(s.ended_at, 'infinity') >= $2"
+    " ORDER BY s.started_at, s.session_id";
+
+/* What decides about a session as a whole. */
+static const char facts_sql[] =
+    "SELECT count(DISTINCT exchange_no) FILTER (WHERE kind NOT IN ('startup', 'terminate', 'async')),"
+    " coalesce(bool_or(kind = 'replication'), false),"
+    " coalesce(bool_or(kind = 'cancel'), false),"
+    " coalesce(bool_or(pg_catalog.octet_length(request) IS DISTINCT FROM request_bytes"
+    "    AND kind NOT IN ('startup', 'terminate', 'async')), false),"
+    " coalesce(bool_or(pairing_uncertain), false),"
+    " max(finished_at) FILTER (WHERE kind = 'startup'),"
+    " max(finished_at),"
+    " count(*) FILTER (WHERE data_row_count > 0 AND row_digest IS NULL)"
+    " FROM pgwire_trace.exchange WHERE session_id = $1";
+
+static const char exchanges_sql[] =
+    "SELECT exchange_no, started_at, finished_at, kind, request, response, response_bytes,"
+    " row_count, data_row_count, statement_count, command_tag, sqlstate, transaction_status,"
+    " is_complete, row_digest, row_set_digest"
+    " FROM pgwire_trace.exchange WHERE session_id = $1"
+    " AND kind NOT IN ('startup', 'terminate', 'async')"
+    " ORDER BY exchange_no, part_no";
+
+/* A session as it is planned. */
+typedef struct SessionFacts
+{
+	int64 session_id;
+	TimestampTz started_at;
+	TimestampTz ended_at;
+	char *user;
+	char *database;
+	List *parameters;
+	bool is_desynchronised;
+	int64 dropped;
+	int64 captured;
+	bool is_replication;
+	bool is_cancel;
+	bool is_cut;
+	bool is_uncertain;
+	TimestampTz ready_at;
+	TimestampTz last_at;
+} SessionFacts;
+
+typedef struct Planner
+{
+	const ReplayRequest *request;
+	PlanWriter *writer; /* NULL: it only counts */
+	PlanSummary *summary;
+	PlanTake take;
+	void *arg;
+	ReplayTarget *target;
+	TimestampTz base; /* the plan's zero */
+	List *begins;     /* TimestampTz of sessions that are replayed, for the peak */
+	List *ends;
+	MemoryContext context; /* a session's */
+	MemoryContext result;
+
+	/* the session in hand */
+	int64 session_id;
+	StatementKinds *kinds;
+	PlanExchange exchange; /* its parts so far */
+	bool has_exchange;
+	uint64 response_bytes;
+	StringInfoData bytes; /* of the exchange's request */
+	StringInfoData answer;
+	int64 *finished; /* of its exchanges */
+	int64 turn;      /* of the last exchange */
+	uint32 count;
+	int64 after;
+	int64 filtered;
+	int64 skipped;
+} Planner;
+
+/*
+ * Notes why exchanges are not sent.
+ */
+static void
+add_reason(Planner *planner, PlanOutcome outcome, const char *text, int64 exchanges, int64 sessions)
+{
+	MemoryContext before = MemoryContextSwitchTo(planner->result);
+	PlanReason *reason = NULL;
+	ListCell *cell;
+
+	foreach (cell, planner->summary->reasons)
+	{
+		PlanReason *other = lfirst(cell);
+
+		if (other->outcome == outcome && strcmp(other->reason, text) == 0)
+			reason = other;
+	}
+	if (!reason)
+	{
+		reason = palloc0(sizeof(PlanReason));
+		reason->outcome = outcome;
+		reason->reason = pstrdup(text);
+		planner->summary->reasons = lappend(planner->summary->reasons, reason);
+	}
+	reason->exchanges += exchanges;
+	reason->sessions += sessions;
+	MemoryContextSwitchTo(before);
+}
+
+/*
+ * Raises an error about the plan's files.
+ */
+static void
+cannot_write(const Planner *planner)
+{
+	ereport(ERROR, (errcode_for_file_access(), errmsg("could not write the plan of the replay to "
+	                                                  "\"%s\": %m",
+	                                                  planner->request->settings.plan_path)));
+}
+
+/*
+ * Returns a column of the row in hand; *is_null may be NULL where it can't be.
+ */
+static Datum
+column(int number, bool *is_null)
+{
+	bool unused;
+
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number,
+	                     is_null ? is_null : &unused);
+}
+
+/*
+ * Decides why a session is not replayed at all; NULL: it is.
+ */
+static const char *
+why_not(const SessionFacts *facts)
+{
+	if (facts->is_replication)
+		return "it is a replication connection";
+	if (facts->is_cancel)
+		return "a cancel request is not sent by itself";
+	if (facts->is_desynchronised)
+		return "its stream stopped making sense as protocol";
+	if (facts->is_uncertain)
+		return "it is not certain which answer belongs to which request";
+	if (facts->dropped > 0)
+		return "some of its exchanges were not recorded";
+	if (facts->is_cut)
+		return "not all bytes of its requests were recorded";
+	return NULL;
+}
+
+/*
+ * Tells whether a command tag is that of a command that writes; a request may run
+ * one by EXECUTE, which does not show what it runs.
+ */
+static bool
+tag_writes(const PlanExchange *exchange)
+{
+	static const char *const tags[] = {"INSERT", "UPDATE", "DELETE", "MERGE"};
+
+	for (size_t i = 0; i < lengthof(tags); i++)
+		if (exchange->tag_len >= strlen(tags[i]) &&
+		    memcmp(exchange->tag, tags[i], strlen(tags[i])) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Finds the turn of an exchange in the order across sessions; see order.c.  Those of
+ * a session have theirs one after another.
+ */
+static void
+take_turn(Planner *planner, bool writes)
+{
+	PlanExchange *exchange = &planner->exchange;
+	int64 own = writes || tag_writes(exchange) ? exchange->finished_us : exchange->started_us;
+
+	planner->turn = Max(planner->turn, own);
+	exchange->turn_us = planner->turn;
+}
+
+/*
+ * Decides whether an exchange is sent.
+ */
+static PlanOutcome
+decide(Planner *planner, const char **reason)
+{
+	const ReplayRequest *request = planner->request;
+	TimestampTz at = planner->base + planner->exchange.started_us;
+	const char *writes = NULL;
+
+	/* in every exchange, as each may prepare what a later one runs */
+	if (request->read_only || request->settings.ordering != ORDERING_NONE)
+		writes = replay_request_writes(planner->kinds, (uint8 *) planner->bytes.data,
+		                               (Size) planner->bytes.len);
+	take_turn(planner, writes != NULL);
+	if (at < request->since || at >= request->until)
+	{
+		*reason = "it began outside of the time range";
+		return PLAN_FILTERED;
+	}
+	if (request->read_only && writes)
+	{
+		*reason = psprintf("not read-only: %s", writes);
+		return PLAN_FILTERED;
+	}
+	if (replay_request_is_masked((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
+	{
+		*reason = "the record masked a secret in it";
+		return PLAN_SKIPPED;
+	}
+	return PLAN_SEND;
+}
+
+/*
+ * Finds which of the session's exchanges had ended when this one began.
+ */
+static void
+find_after(Planner *planner)
+{
+	PlanExchange *exchange = &planner->exchange;
+
+	while (planner->after + 1 < planner->count &&
+	       planner->finished[planner->after + 1] <= exchange->started_us)
+		planner->after++;
+	exchange->after = planner->after;
+	if (planner->count % 1024 == 0)
+		planner->finished =
+		    planner->finished
+		        ? repalloc_huge(planner->finished, (planner->count + 1024) * sizeof(int64))
+		        : palloc(1024 * sizeof(int64));
+	planner->finished[planner->count++] = exchange->finished_us;
+}
+
+/*
+ * Adds the exchange whose parts are together to the plan.
+ */
+static void
+finish_exchange(Planner *planner)
+{
+	PlanExchange *exchange = &planner->exchange;
+	PlanSummary *summary = planner->summary;
+	const char *reason = NULL;
+	PlanOutcome outcome;
+
+	if (!planner->has_exchange)
+		return;
+	planner->has_exchange = false;
+	exchange->is_truncated = planner->response_bytes != (uint64) planner->answer.len;
+	outcome = decide(planner, &reason);
+	exchange->outcome = (uint8) outcome;
+	find_after(planner);
+	if (outcome != PLAN_SEND)
+	{
+		planner->filtered += outcome == PLAN_FILTERED;
+		planner->skipped += outcome == PLAN_SKIPPED;
+		add_reason(planner, outcome, reason, 1, 0);
+	}
+	else
+		summary->bytes += planner->bytes.len;
+	if (planner->take && outcome != PLAN_SEND)
+		planner->take(planner->arg, planner->session_id, exchange->exchange_no, outcome, reason, 0,
+		              0, 0);
+	if (!planner->writer)
+		return;
+	if (outcome == PLAN_SEND)
+	{
+		exchange->request_len = (uint32) planner->bytes.len;
+		exchange->response_len = (uint32) planner->answer.len;
+		if (!plan_add_bytes(planner->writer, planner->bytes.data, (Size) planner->bytes.len,
+		                    &exchange->request_at) ||
+		    !plan_add_bytes(planner->writer, planner->answer.data, (Size) planner->answer.len,
+		                    &exchange->response_at))
+			cannot_write(planner);
+	}
+	if (!plan_add_exchange(planner->writer, exchange))
+		cannot_write(planner);
+}
+
+/*
+ * Appends a bytea of a row.
+ */
+static void
+append_bytes(StringInfo to, Datum datum, bool is_null)
+{
+	bytea *bytes;
+
+	if (is_null)
+		return;
+	bytes = DatumGetByteaPP(datum);
+	appendBinaryStringInfo(to, VARDATA_ANY(bytes), (int) VARSIZE_ANY_EXHDR(bytes));
+	if ((Pointer) bytes != DatumGetPointer(datum))
+		pfree(bytes);
+}
+
+/*
+ * Begins an exchange with its first part.
+ */
+static void
+begin_exchange(Planner *planner, int64 exchange_no, int64 started_us)
+{
+	memset(&planner->exchange, 0, sizeof(planner->exchange));
+	planner->exchange.exchange_no = exchange_no;
+	planner->exchange.started_us = started_us;
+	planner->exchange.cancel_us = -1;
+	planner->has_exchange = true;
+	planner->response_bytes = 0;
+	resetStringInfo(&planner->bytes);
+	resetStringInfo(&planner->answer);
+}
+
+/*
+ * Copies a short text of a row; returns its length.
+ */
+static Size
+copy_text(char *to, Size size, Datum datum)
+{
+	text *value = DatumGetTextPP(datum);
+	Size len = Min(VARSIZE_ANY_EXHDR(value), size);
+
+	memcpy(to, VARDATA_ANY(value), len);
+	return len;
+}
+
+/*
+ * Takes a row: a part of an exchange.
+ */
+static void
+take_part(Planner *planner, HeapTuple row, TupleDesc desc)
+{
+	PlanExchange *exchange = &planner->exchange;
+	Datum values[16];
+	bool nulls[16];
+	int64 exchange_no;
+
+	for (int i = 0; i < 16; i++)
+		values[i] = SPI_getbinval(row, desc, i + 1, &nulls[i]);
+	exchange_no = DatumGetInt64(values[0]);
+	if (!planner->has_exchange || exchange->exchange_no != exchange_no)
+	{
+		finish_exchange(planner);
+		begin_exchange(planner, exchange_no, DatumGetTimestampTz(values[1]) - planner->base);
+	}
+	exchange->finished_us = DatumGetTimestampTz(values[2]) - planner->base;
+	append_bytes(&planner->bytes, values[4], nulls[4]);
+	append_bytes(&planner->answer, values[5], nulls[5]);
+	planner->response_bytes += (uint64) DatumGetInt64(values[6]);
+	exchange->row_count += DatumGetInt64(values[7]);
+	exchange->data_row_count += DatumGetInt64(values[8]);
+	exchange->statement_count += DatumGetInt32(values[9]);
+	if (!nulls[10])
+		exchange->tag_len = (uint8) copy_text(exchange->tag, sizeof(exchange->tag), values[10]);
+	if (!nulls[11] && exchange->sqlstate[0] == 0)
+		copy_text(exchange->sqlstate, sizeof(exchange->sqlstate), values[11]);
+	if (!nulls[12])
+		exchange->transaction_status = DatumGetChar(values[12]);
+	exchange->is_complete = DatumGetBool(values[13]);
+	exchange->has_digest = !nulls[14];
+	exchange->row_digest = nulls[14] ? 0 : (uint64) DatumGetInt64(values[14]);
+	exchange->row_set_digest = nulls[15] ? 0 : (uint64) DatumGetInt64(values[15]);
+}
+
+/*
+ * Reads a session's exchanges into the plan.
+ */
+static void
+read_exchanges(Planner *planner, const SessionFacts *facts)
+{
+	static SPIPlanPtr plan;
+	Oid type = INT8OID;
+	Datum value = Int64GetDatum(facts->session_id);
+	Portal portal;
+
+	if (!plan)
+	{
+		plan = SPI_prepare_cursor(exchanges_sql, 1, &type, CURSOR_OPT_NO_SCROLL);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
+	}
+	planner->session_id = facts->session_id;
+	planner->has_exchange = false;
+	planner->count = 0;
+	planner->finished = NULL;
+	planner->after = -1;
+	planner->turn = PG_INT64_MIN;
+	planner->filtered = planner->skipped = 0;
+	planner->kinds = replay_kinds_begin();
+	initStringInfo(&planner->bytes);
+	initStringInfo(&planner->answer);
+	portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
+	for (;;)
+	{
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 i = 0; i < SPI_processed; i++)
+			take_part(planner, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(portal);
+	finish_exchange(planner);
+}
+
+/*
+ * Finds what decides about a session as a whole.
+ */
+static void
+read_facts(Planner *planner, SessionFacts *facts)
+{
+	static SPIPlanPtr plan;
+	Oid type = INT8OID;
+	Datum value = Int64GetDatum(facts->session_id);
+	bool no_ready;
+	bool no_last;
+
+	if (!plan)
+	{
+		plan = SPI_prepare(facts_sql, 1, &type);
+		if (!plan || SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	}
+	if (SPI_execute_plan(plan, &value, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "SPI_execute_plan failed");
+	facts->captured = DatumGetInt64(column(1, NULL));
+	facts->is_replication = DatumGetBool(column(2, NULL));
+	facts->is_cancel = DatumGetBool(column(3, NULL));
+	facts->is_cut = DatumGetBool(column(4, NULL));
+	facts->is_uncertain = DatumGetBool(column(5, NULL));
+	facts->ready_at = DatumGetTimestampTz(column(6, &no_ready));
+	facts->last_at = DatumGetTimestampTz(column(7, &no_last));
+	planner->summary->missing_digests += DatumGetInt64(column(8, NULL));
+	if (no_ready)
+		facts->ready_at = facts->started_at;
+	if (no_last)
+		facts->last_at = facts->started_at;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Returns the number of a connection string, which many sessions may have.
+ */
+static uint32
+number_conninfo(Planner *planner, const char *conninfo)
+{
+	MemoryContext before = MemoryContextSwitchTo(planner->result);
+	PlanSummary *summary = planner->summary;
+	ListCell *cell;
+
+	foreach (cell, summary->conninfos)
+		if (strcmp(lfirst(cell), conninfo) == 0)
+		{
+			MemoryContextSwitchTo(before);
+			return (uint32) foreach_current_index(cell);
+		}
+	summary->conninfos = lappend(summary->conninfos, pstrdup(conninfo));
+	MemoryContextSwitchTo(before);
+	return (uint32) list_length(summary->conninfos) - 1;
+}
+
+/*
+ * Adds a session that is replayed.
+ */
+static void
+add_session(Planner *planner, const SessionFacts *facts, const char *conninfo)
+{
+	PlanWriter *writer = planner->writer;
+	PlanSession session = {.session_id = facts->session_id,
+	                       .started_us = facts->started_at - planner->base,
+	                       .ready_us = facts->ready_at - planner->base,
+	                       .ended_us = facts->ended_at - planner->base};
+	MemoryContext before;
+	TimestampTz *moment;
+
+	if (writer)
+		session.first = writer->exchange_count;
+	session.conninfo = number_conninfo(planner, conninfo);
+	read_exchanges(planner, facts);
+	session.count = planner->count;
+	if (writer && !plan_add_session(writer, &session))
+		cannot_write(planner);
+	planner->summary->filtered += planner->filtered;
+	planner->summary->skipped += planner->skipped;
+	if (planner->take)
+		planner->take(planner->arg, facts->session_id, -1, PLAN_SEND, NULL, facts->captured,
+		              planner->filtered, planner->skipped);
+	before = MemoryContextSwitchTo(planner->result);
+	moment = palloc(2 * sizeof(TimestampTz));
+	moment[0] = facts->started_at;
+	moment[1] = facts->ended_at;
+	planner->begins = lappend(planner->begins, &moment[0]);
+	planner->ends = lappend(planner->ends, &moment[1]);
+	MemoryContextSwitchTo(before);
+}
+
+/*
+ * Leaves a session out.
+ */
+static void
+skip_session(Planner *planner, const SessionFacts *facts, const char *reason)
+{
+	planner->summary->sessions_skipped++;
+	planner->summary->skipped += facts->captured;
+	add_reason(planner, PLAN_SKIPPED, reason, facts->captured, 1);
+	if (planner->take)
+		planner->take(planner->arg, facts->session_id, -1, PLAN_SKIPPED, reason, facts->captured, 0,
+		              facts->captured);
+}
+
+/*
+ * Plans a session.
+ */
+static void
+plan_session(Planner *planner, SessionFacts *facts)
+{
+	const char *reason;
+	char *conninfo = NULL;
+
+	read_facts(planner, facts);
+	if (facts->captured == 0)
+		return; /* it never came to anything */
+	if (TIMESTAMP_IS_NOEND(facts->ended_at))
+		facts->ended_at = facts->last_at;
+	planner->summary->sessions++;
+	planner->summary->captured += facts->captured;
+	planner->summary->duration_us =
+	    Max(planner->summary->duration_us, facts->last_at - planner->base);
+	reason = why_not(facts);
+	if (!reason)
+		conninfo = replay_target_conninfo(planner->target, facts->user, facts->database,
+		                                  facts->parameters, &reason);
+	if (!conninfo)
+		skip_session(planner, facts, reason);
+	else
+		add_session(planner, facts, conninfo);
+}
+
+/*
+ * Returns the startup parameters of a row: name, value, ...
+ */
+static List *
+read_parameters(HeapTuple row, TupleDesc desc)
+{
+	List *parameters = NIL;
+	Datum *texts[2];
+	int counts[2] = {0, 0};
+
+	for (int i = 0; i < 2; i++)
+	{
+		bool is_null;
+		Datum array = SPI_getbinval(row, desc, 9 + i, &is_null);
+
+		if (is_null)
+			return NIL;
+		deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &texts[i],
+		                  NULL, &counts[i]);
+	}
+	for (int i = 0; i < Min(counts[0], counts[1]); i++)
+	{
+		parameters = lappend(parameters, TextDatumGetCString(texts[0][i]));
+		parameters = lappend(parameters, TextDatumGetCString(texts[1][i]));
+	}
+	return parameters;
+}
+
+/*
+ * Reads a row of the sessions.
+ */
+static void
+read_session(SessionFacts *facts, HeapTuple row, TupleDesc desc)
+{
+	bool is_null;
+	Datum value;
+
+	memset(facts, 0, sizeof(*facts));
+	facts->session_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &is_null));
+	facts->started_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 2, &is_null));
+	value = SPI_getbinval(row, desc, 3, &is_null);
+	facts->ended_at = is_null ? DT_NOEND : DatumGetTimestampTz(value);
+	facts->user = SPI_getvalue(row, desc, 4);
+	facts->database = SPI_getvalue(row, desc, 5);
+	facts->user = facts->user ? facts->user : "";
+	facts->database = facts->database ? facts->database : "";
+	facts->is_desynchronised = DatumGetBool(SPI_getbinval(row, desc, 6, &is_null));
+	facts->dropped = DatumGetInt64(SPI_getbinval(row, desc, 7, &is_null));
+	facts->parameters = read_parameters(row, desc);
+}
+
+/*
+ * Compares two times, for list_sort.
+ */
+static int
+by_time(const ListCell *a, const ListCell *b)
+{
+	TimestampTz left = *(TimestampTz *) lfirst(a);
+	TimestampTz right = *(TimestampTz *) lfirst(b);
+
+	return left < right ? -1 : left > right;
+}
+
+/*
+ * Finds how many of the sessions were open at one time.
+ */
+static int
+find_peak(Planner *planner)
+{
+	int open = 0;
+	int peak = 0;
+	int ended = 0;
+	ListCell *cell;
+
+	list_sort(planner->begins, by_time);
+	list_sort(planner->ends, by_time);
+	foreach (cell, planner->begins)
+	{
+		while (ended < list_length(planner->ends) &&
+		       *(TimestampTz *) list_nth(planner->ends, ended) < *(TimestampTz *) lfirst(cell))
+		{
+			ended++;
+			open--;
+		}
+		peak = Max(peak, ++open);
+	}
+	return peak;
+}
+
+/*
+ * Opens the cursor over the sessions.
+ */
+static Portal
+open_sessions(const ReplayRequest *request)
+{
+	Oid types[3] = {INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[3] = {(Datum) 0, TimestampTzGetDatum(request->since),
+	                   TimestampTzGetDatum(request->until)};
+	char nulls[3] = {request->session_count < 0 ? 'n' : ' ', ' ', ' '};
+	int count = Max(request->session_count, 0);
+	Datum *ids = palloc((Size) (count + 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+	{
+		int64 id;
+
+		memcpy(&id, request->data + request->sessions_at + (Size) i * sizeof(int64), sizeof(id));
+		ids[i] = Int64GetDatum(id);
+	}
+	values[0] = PointerGetDatum(
+	    construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return SPI_cursor_open_with_args(NULL, sessions_sql, 3, types, values, nulls, true,
+	                                 CURSOR_OPT_NO_SCROLL);
+}
+
+/*
+ * Plans all sessions that a fetch has brought.
+ */
+static void
+plan_fetched(Planner *planner)
+{
+	SPITupleTable *fetched = SPI_tuptable;
+	uint64 count = SPI_processed;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		MemoryContext before = MemoryContextSwitchTo(planner->context);
+		SessionFacts facts;
+
+		read_session(&facts, fetched->vals[i], fetched->tupdesc);
+		if (planner->base == DT_NOBEGIN)
+			planner->base = Max(facts.started_at, planner->request->since);
+		plan_session(planner, &facts);
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(planner->context);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_freetuptable(fetched);
+}
+
+/*
+ * Reads the record; see worker.h.
+ */
+void
+replay_plan_build(const ReplayRequest *request, PlanWriter *writer, PlanSummary *summary,
+                  PlanTake take, void *arg)
+{
+	Planner planner = {.request = request,
+	                   .writer = writer,
+	                   .summary = summary,
+	                   .take = take,
+	                   .arg = arg,
+	                   .base = DT_NOBEGIN,
+	                   .result = CurrentMemoryContext};
+	Portal portal;
+
+	memset(summary, 0, sizeof(*summary));
+	planner.target = replay_target_open(request);
+	planner.context =
+	    AllocSetContextCreate(CurrentMemoryContext, "replay plan", ALLOCSET_DEFAULT_SIZES);
+	portal = open_sessions(request);
+	do
+	{
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		plan_fetched(&planner);
+	} while (true);
+	SPI_cursor_close(portal);
+	summary->peak = find_peak(&planner);
+	MemoryContextDelete(planner.context);
+}
+
+/*
+ * Raises an error where digests are wanted that are not there.
+ */
+void
+replay_require_digests(const ReplayRequest *request, const PlanSummary *summary)
+{
+	if (request->settings.compare < 4 || summary->missing_digests == 0)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("comparison level %d needs digests that the record does not have",
+	                       request->settings.compare),
+	                errdetail("%lld exchanges have rows, but no digest of them.",
+	                          (long long) summary->missing_digests),
+	                errhint("Compare at level 3.")));
+}

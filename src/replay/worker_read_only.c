@@ -1,0 +1,339 @@
+/*
+ * worker_read_only.c
+ *	  Whether a request only reads, by the server's own raw parser.
+ *
+ * A request is filtered when any statement in it is not known to read only.  What is
+ * allowed is listed; what is not in the list is refused, so a kind of statement that
+ * a later version brings is refused too.  What a function called by a SELECT does
+ * cannot be seen here: default_transaction_read_only on the target is the second
+ * net, and no more than that is promised.
+ */
+#include "replay/worker.h"
+
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+#include "replay/outline.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#define NAME_SIZE NAMEDATALEN
+
+/* A prepared statement, and why it is not read-only. */
+typedef struct NamedStatement
+{
+	char name[NAME_SIZE]; /* key; longer names are cut, as the server does not */
+	const char *reason;
+} NamedStatement;
+
+struct StatementKinds
+{
+	HTAB *statements;
+};
+
+/*
+ * Makes an empty map of statements, one a session.
+ */
+StatementKinds *
+replay_kinds_begin(void)
+{
+	StatementKinds *kinds = palloc0(sizeof(StatementKinds));
+	HASHCTL control = {
+	    .keysize = NAME_SIZE, .entrysize = sizeof(NamedStatement), .hcxt = CurrentMemoryContext};
+
+	kinds->statements =
+	    hash_create("replay statements", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	return kinds;
+}
+
+/*
+ * Looks inside a query for what writes or locks.
+ */
+static bool
+find_write(Node *node, void *arg)
+{
+	const char **reason = arg;
+
+	if (node == NULL || *reason)
+		return *reason != NULL;
+	switch (nodeTag(node))
+	{
+		case T_InsertStmt:
+		case T_UpdateStmt:
+		case T_DeleteStmt:
+		case T_MergeStmt:
+			*reason = "it changes rows";
+			return true;
+		case T_LockingClause:
+			*reason = "it locks rows";
+			return true;
+		case T_SelectStmt:
+			if (((SelectStmt *) node)->intoClause)
+			{
+				*reason = "it makes a table";
+				return true;
+			}
+			break;
+		default:
+			break;
+	}
+	return raw_expression_tree_walker(node, find_write, arg);
+}
+
+static const char *why_not_read_only(Node *statement);
+
+/*
+ * Judges EXPLAIN: with ANALYZE it runs its statement.
+ */
+static const char *
+judge_explain(ExplainStmt *explain)
+{
+	ListCell *cell;
+
+	foreach (cell, explain->options)
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "analyze") == 0)
+			return why_not_read_only(explain->query);
+	return NULL;
+}
+
+/*
+ * Judges COPY: out of a table or query to the client.
+ */
+static const char *
+judge_copy(CopyStmt *copy)
+{
+	if (copy->is_from)
+		return "it copies in";
+	if (copy->is_program || copy->filename)
+		return "it copies to a program or file of the server";
+	return copy->query ? why_not_read_only(copy->query) : NULL;
+}
+
+/*
+ * Judges SET: not what would lift the read-only mode.
+ */
+static const char *
+judge_set(VariableSetStmt *set)
+{
+	static const char *const modes[] = {"transaction_read_only",
+	                                    "default_transaction_read_only",
+	                                    "TRANSACTION",
+	                                    "SESSION CHARACTERISTICS",
+	                                    "role",
+	                                    "session_authorization"};
+
+	if (set->kind == VAR_RESET_ALL)
+		return "it may lift the read-only mode";
+	for (size_t i = 0; i < lengthof(modes); i++)
+		if (set->name && pg_strcasecmp(set->name, modes[i]) == 0)
+			return i == 2 ? NULL : "it may lift the read-only mode";
+	return NULL;
+}
+
+/*
+ * Judges a transaction command: not one that asks for a transaction that writes.
+ */
+static const char *
+judge_transaction(List *options)
+{
+	ListCell *cell;
+
+	foreach (cell, options)
+	{
+		DefElem *option = lfirst(cell);
+
+		if (strcmp(option->defname, "transaction_read_only") == 0 &&
+		    !(option->arg && IsA(option->arg, A_Const) &&
+		      intVal(&((A_Const *) option->arg)->val) != 0))
+			return "it asks for a transaction that writes";
+	}
+	return NULL;
+}
+
+/*
+ * Returns why a statement is not read-only; NULL: it is.
+ */
+static const char *
+why_not_read_only(Node *statement)
+{
+	const char *reason = NULL;
+
+	switch (nodeTag(statement))
+	{
+		case T_SelectStmt:
+			find_write(statement, &reason);
+			return reason;
+		case T_ExplainStmt:
+			return judge_explain((ExplainStmt *) statement);
+		case T_CopyStmt:
+			return judge_copy((CopyStmt *) statement);
+		case T_TransactionStmt:
+			switch (((TransactionStmt *) statement)->kind)
+			{
+				case TRANS_STMT_PREPARE:
+				case TRANS_STMT_COMMIT_PREPARED:
+				case TRANS_STMT_ROLLBACK_PREPARED:
+					return "it is about a prepared transaction";
+				default:
+					return judge_transaction(((TransactionStmt *) statement)->options);
+			}
+		case T_VariableSetStmt:
+			reason = judge_set((VariableSetStmt *) statement);
+			if (!reason && ((VariableSetStmt *) statement)->kind == VAR_SET_MULTI)
+				reason = judge_transaction(((VariableSetStmt *) statement)->args);
+			return reason;
+		case T_DeclareCursorStmt:
+			return why_not_read_only(((DeclareCursorStmt *) statement)->query);
+		case T_PrepareStmt:
+			return why_not_read_only(((PrepareStmt *) statement)->query);
+		case T_ExecuteStmt: /* of what was prepared, which was judged then */
+		case T_VariableShowStmt:
+		case T_FetchStmt:
+		case T_ClosePortalStmt:
+		case T_DeallocateStmt:
+			return NULL;
+		default:
+			return "it is no kind of statement that only reads";
+	}
+}
+
+/*
+ * Judges a text.  One that does not parse here may on the target, and is refused.
+ */
+static const char *
+judge_text(WireSpan text)
+{
+	MemoryContext context =
+	    AllocSetContextCreate(CurrentMemoryContext, "replay parse", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	const char *volatile reason = NULL;
+
+	/* PG_TRY: recorded text may be anything; the parser holds nothing but memory */
+	PG_TRY();
+	{
+		ListCell *cell;
+
+		foreach (cell, raw_parser(pnstrdup((const char *) text.data, text.len), RAW_PARSE_DEFAULT))
+			if (!reason)
+				reason = why_not_read_only(((RawStmt *) lfirst(cell))->stmt);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		reason = "it does not parse";
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(context);
+	return reason;
+}
+
+/*
+ * Copies a statement's name, as the map has it.
+ */
+static void
+copy_name(char name[NAME_SIZE], WireSpan from)
+{
+	memset(name, 0, NAME_SIZE);
+	memcpy(name, from.data, Min(from.len, NAME_SIZE - 1));
+}
+
+/*
+ * Notes a statement that is parsed; returns why it is not read-only.
+ */
+static const char *
+take_parse(StatementKinds *kinds, WireSpan name, WireSpan text)
+{
+	char key[NAME_SIZE];
+	NamedStatement *statement;
+
+	copy_name(key, name);
+	statement = hash_search(kinds->statements, key, HASH_ENTER, NULL);
+	statement->reason = judge_text(text);
+	return statement->reason;
+}
+
+/*
+ * Judges a Bind by its statement.  One that nobody saw may do anything.
+ */
+static const char *
+take_bind(StatementKinds *kinds, WireSpan name)
+{
+	char key[NAME_SIZE];
+	NamedStatement *statement;
+
+	copy_name(key, name);
+	statement = hash_search(kinds->statements, key, HASH_FIND, NULL);
+	return statement ? statement->reason : "its statement was prepared out of sight";
+}
+
+/*
+ * Returns why a request is not read-only; see worker.h.
+ */
+const char *
+replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len)
+{
+	const char *reason = NULL;
+	WireValue values[WIRE_MAX_FIELDS];
+	WireMessageId id;
+	WireSpan body;
+	Size at = 0;
+	Size used;
+
+	/* to the end, whatever is found: what it prepares must be known */
+	while ((used = outline_message(WIRE_FRONTEND, (WireSpan){request, len}, at, &id, &body)) > 0)
+	{
+		const char *found = NULL;
+
+		at += used;
+		wire_decode(id, body.data, body.len, values);
+		if (id == WIRE_MSG_Query)
+			found = judge_text(values[WIRE_Query_query].bytes);
+		else if (id == WIRE_MSG_Parse)
+			found = take_parse(kinds, values[WIRE_Parse_statement].bytes,
+			                   values[WIRE_Parse_query].bytes);
+		else if (id == WIRE_MSG_Bind)
+			found = take_bind(kinds, values[WIRE_Bind_statement].bytes);
+		else if (id == WIRE_MSG_FunctionCall)
+			found = "it calls a function by its OID";
+		if (!reason)
+			reason = found;
+	}
+	return reason;
+}
+
+/*
+ * Tells whether the record masked something in a request's texts; see worker.h.
+ */
+bool
+replay_request_is_masked(const uint8 *request, Size len)
+{
+	WireValue values[WIRE_MAX_FIELDS];
+	WireMessageId id;
+	WireSpan body;
+	Size at = 0;
+	Size used;
+	bool found = false;
+
+	while (!found &&
+	       (used = outline_message(WIRE_FRONTEND, (WireSpan){request, len}, at, &id, &body)) > 0)
+	{
+		WireSpan text = {NULL, 0};
+
+		at += used;
+		if (id != WIRE_MSG_Query && id != WIRE_MSG_Parse)
+			continue;
+		wire_decode(id, body.data, body.len, values);
+		text =
+		    id == WIRE_MSG_Query ? values[WIRE_Query_query].bytes : values[WIRE_Parse_query].bytes;
+		if (text.len > 0)
+		{
+			char *copy = pnstrdup((const char *) text.data, text.len);
+
+			found = wire_mask_query(copy, text.len, true);
+			pfree(copy);
+		}
+	}
+	return found;
+}

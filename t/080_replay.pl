@@ -1,0 +1,297 @@
+# Replay: a deterministic workload run again on a server in the same state gives no divergence at
+# any level; each difference that is put into the target gives its own verdict; what is captured is
+# sent, filtered, skipped or unsent, whatever happens.
+use strict;
+use warnings;
+
+use PgwireTrace qw(poll run_client);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $server = PgwireTrace->start('replay');
+my $target = PostgreSQL::Test::Cluster->new('replay_target');
+
+$target->init;
+$target->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\nmax_connections = 100\n");
+$target->start;
+
+my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
+my $setup = <<'SQL';
+drop table if exists item, place cascade;
+drop function if exists label(int);
+create table item (id int primary key, name text, price float8, tag text);
+insert into item select i, 'item ' || i, i / 7.0, null from generate_series(1, 200) i;
+create table place (id int, name text);
+insert into place select i, 'place ' || i from generate_series(1, 20) i;
+create function label(n int) returns text language sql as $$ select 'label ' || n $$;
+SQL
+
+sub reset_all
+{
+	$_->safe_psql('postgres', $setup) for $server->node, $target;
+}
+
+# Starts a replay and waits for its end; returns its number.
+sub replay
+{
+	my ($arguments) = @_;
+	my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', $arguments)");
+
+	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', "run $run ends");
+	return $run;
+}
+
+# Checks that nothing of a run is unaccounted for, by the record and by the run's own rows.
+sub check_conserved
+{
+	my ($run, $sessions) = @_;
+
+	is($server->sql(<<"SQL"), 't', "run $run: captured = sent + filtered + skipped + unsent");
+select r.captured = r.sent + r.filtered + r.skipped + r.unsent and r.unsent >= 0
+   and r.captured = (select count(distinct (session_id, exchange_no)) from pgwire_trace.exchange
+                      where kind not in ('startup', 'terminate', 'async') and session_id in ($sessions))
+   and r.sent = (select count(*) from pgwire_trace.replay_run_exchange e
+                  where e.run_id = r.run_id and outcome = 'sent')
+   and r.sent = (select count(distinct (session_id, exchange_no)) from pgwire_trace.replay_run_exchange e
+                  where e.run_id = r.run_id and outcome = 'sent')
+   and r.captured = (select sum(captured) from pgwire_trace.replay_run_session s where s.run_id = r.run_id)
+   and (p.captured, p.sent, p.filtered, p.skipped, p.unsent)
+       = (r.captured, r.sent, r.filtered, r.skipped, r.unsent)
+  from pgwire_trace.replay_run r join pgwire_trace.replay_progress p using (run_id)
+ where r.run_id = $run
+SQL
+	return;
+}
+
+# Returns the verdicts of a run: exchange:verdict, with < and the cause behind what is no root.
+sub verdicts
+{
+	my ($run) = @_;
+	return $server->sql("select coalesce(string_agg(exchange_no || ':' || verdict"
+		  . " || coalesce('<' || caused_by_exchange_no, ''), ' ' order by session_id, exchange_no,"
+		  . " statement_no), '') from pgwire_trace.replay_divergence where run_id = $run");
+}
+
+# ---- the target must agree ----
+
+reset_all();
+$server->side_sql('select 1');
+ok($server->flush, 'recorded');
+my $session = $server->sql('select pgwire_trace.last_session()');
+my $run = replay("array[$session], timing => 'asap'");
+is($server->sql("select state || '|' || error_message from pgwire_trace.replay_run where run_id = $run"),
+	'aborted|the target does not agree to a replay: pgwire_trace.allow_replay is not on in its database',
+	'a target that was not asked is left alone');
+check_conserved($run, $session);
+$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
+is($server->sql("select state from pgwire_trace.replay_run where run_id = "
+		  . replay("array[$session], timing => 'asap', compare => 5")), 'finished', 'now it agrees');
+
+my $own = 'host=' . $server->node->host . ' port=' . $server->node->port . ' dbname=postgres';
+$server->sql('alter database postgres set pgwire_trace.allow_replay = on');
+$run = $server->sql("select pgwire_trace.replay_start('$own', array[$session], timing => 'asap')");
+$server->sql("select pgwire_trace.replay_wait($run, '60 s')");
+is($server->sql("select state || '|' || error_message from pgwire_trace.replay_run where run_id = $run"),
+	'aborted|the target is this server itself', 'a server does not replay against itself');
+$run = $server->sql("select pgwire_trace.replay_start('$own', array[$session], timing => 'asap',"
+	  . " options => '{\"allow_self\": true}')");
+$server->sql("select pgwire_trace.replay_wait($run, '60 s')");
+is($server->sql("select state from pgwire_trace.replay_run where run_id = $run"), 'finished',
+	'unless it is told to');
+
+# ---- a deterministic workload ----
+
+my $script = $server->node->basedir . '/script.sql';
+append_to_file($script, <<'SQL');
+\set id 17
+select name, price from item where id = :id;
+begin;
+update item set tag = 'seen' where id = :id;
+select tag from item where id = :id;
+commit;
+\startpipeline
+select label(:id);
+select count(*) from item where price < 10;
+insert into place values (:id, 'new');
+select 1 / 0;
+select 2;
+\endpipeline
+SQL
+
+reset_all();
+# psql does not stop at the errors that belong to the workload
+run_client([ 'psql', '-XAtq', $server->side_connstr ], stdin => <<'SQL');
+select * from item order by id;
+begin;
+declare c cursor for select * from place;
+fetch 5 from c;
+fetch all from c;
+commit;
+select 1 / 0;
+begin;
+select * from nowhere;
+select 1;
+rollback;
+copy place from stdin;
+100	copied
+101	copied too
+\.
+copy item to stdout;
+copy place from stdin;
+not a number
+\.
+select 1 as a \; select 2 as b \; select 'three' as c;
+do $$ begin raise notice 'hello'; end $$;
+create temp table scratch as select 1 as a;
+select * from scratch;
+
+;
+prepare p (int) as select name from item where id = $1;
+execute p(5);
+set datestyle = german;
+select date '2026-01-02', null, '';
+SQL
+# requests that do not wait for the answers to those before them
+my $client = $server->connect_client;
+my $piece = PgwireTrace::Client::parse('select count(*) from place') . PgwireTrace::Client::bind_portal()
+  . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message();
+$client->send_bytes(PgwireTrace::Client::query('select pg_sleep(0.1)')
+	  . PgwireTrace::Client::query('select 2') . $piece
+	  . PgwireTrace::Client::parse('select 1 / 0') . $piece . $piece);
+$client->until_ready(5);
+$client->send_bytes(PgwireTrace::Client::terminate());
+for my $mode (qw(extended prepared))
+{
+	my @command = ('pgbench', '-n', '-f', $script, '-M', $mode, '-t', '3', $server->side_connstr);
+	run_client(\@command);
+}
+ok($server->flush, 'the workload is recorded');
+my $sessions = $server->sql("select string_agg(session_id::text, ',' order by session_id) from"
+	  . " pgwire_trace.session where session_id > $session and exchange_count > 2");
+my @sessions = split /,/, $sessions;
+is(scalar(@sessions), 4, 'four sessions') or diag($sessions);
+
+for my $level (0 .. 5)
+{
+	reset_all();
+	my $level_run = replay("array[$sessions], timing => 'asap', compare => $level,"
+		  . " options => '{\"max_sessions\": 1}'");
+
+	is(verdicts($level_run), '', "level $level: no divergence")
+	  or diag($server->sql("select * from pgwire_trace.replay_divergence where run_id = $level_run"));
+	is($server->sql("select state || unsent || skipped || filtered from pgwire_trace.replay_run"
+			  . " where run_id = $level_run"), 'finished000', "level $level: all of it was sent");
+	check_conserved($level_run, $sessions);
+}
+is($server->sql("select count(*) > 0 from pgwire_trace.exchange e join pgwire_trace.exchange p"
+		  . " on p.session_id = e.session_id and p.exchange_no = e.exchange_no - 1"
+		  . " where e.session_id in ($sessions) and e.started_at < p.finished_at"), 't',
+	'some of it was pipelined');
+
+# ---- each difference has its verdict ----
+
+my $sql = <<'SQL';
+select * from item order by id;
+select * from item where id < 50;
+select * from place where id = 3;
+begin;
+insert into item (id, name) values (1000, 'x');
+select 1;
+commit;
+select 2;
+SQL
+reset_all();
+$server->side_sql($sql);
+ok($server->flush, 'recorded');
+my $plain = $server->sql('select pgwire_trace.last_session()');
+
+sub judge
+{
+	my ($change, $expected, $name, $level) = @_;
+	$level //= 5;
+
+	reset_all();
+	$target->safe_psql('postgres', $change);
+	my $judged = replay("array[$plain], timing => 'asap', compare => $level");
+	is(verdicts($judged), $expected, $name)
+	  or diag($server->sql("select * from pgwire_trace.replay_divergence where run_id = $judged"));
+	check_conserved($judged, $plain);
+	return $judged;
+}
+
+judge('select 1', '', 'no change');
+my $data = judge("update item set name = 'other' where id = 60", '1:data', 'a changed row');
+is($server->sql("select captured ->> 'row_no', captured ->> 'column', captured ->> 'value',"
+		  . " replayed ->> 'value' from pgwire_trace.replay_divergence where run_id = $data"),
+	'60|name|item 60|other', 'level 5 names row, column and values');
+judge("update item set name = 'other' where id = 60", '1:data', 'a changed row, level 4', 4);
+judge("update item set name = 'other' where id = 60", '', 'level 3 does not look at values', 3);
+judge('delete from item where id = 60', '1:rows', 'a missing row', 2);
+judge('delete from item where id = 60', '', 'level 1 does not count rows', 1);
+judge('create table other as select * from item order by id desc; truncate item;'
+	  . ' insert into item select * from other', '2:order_only', 'rows in another order');
+judge('alter table item alter price type numeric using price::numeric(10, 2)', '1:shape 2:shape',
+	'another type', 3);
+judge('drop table place', '3:error_new', 'a missing table');
+my $failed = judge('alter table item add check (id < 1000)',
+	'5:error_new 6:error_new<5 7:shape<5', 'an error in a transaction explains what follows');
+is($server->sql("select root_divergences from pgwire_trace.replay_run where run_id = $failed"), '1',
+	'one of them is the root');
+
+# ---- what was wrong and is right ----
+
+reset_all();
+run_client([ 'psql', '-XAtq', $server->side_connstr ],
+	stdin => "select * from missing;\nselect 1;\nbegin;\nselect * from missing;\nselect 2;\nrollback;\n");
+ok($server->flush, 'recorded');
+$plain = $server->sql('select pgwire_trace.last_session()');
+judge('create table missing ()', '1:error_gone 4:error_gone 5:error_gone<4', 'an error that is gone');
+$target->safe_psql('postgres', 'drop table missing');
+
+# ---- noise ----
+
+reset_all();
+$server->side_sql("select 1 as a, clock_timestamp() as now, random() as r;\n");
+ok($server->flush, 'recorded');
+$plain = $server->sql('select pgwire_trace.last_session()');
+judge('select 1', '1:data', 'what no two runs have in common');
+$run = replay("array[$plain], timing => 'asap', options => '{\"ignore_columns\": [\"now\", \"r\"]}'");
+is(verdicts($run), '', 'can be left out');
+
+my $again = replay("array[$plain], timing => 'asap'");
+is($server->sql("select string_agg(what, ',' order by what) from pgwire_trace.replay_compare("
+		  . " (select max(run_id) - 1 from pgwire_trace.replay_run), $again)"), 'data,verdicts',
+	'two runs differ in what is noise');
+is($server->sql("select count(*) from pgwire_trace.replay_compare($again, $again)"), '0',
+	'a run does not differ from itself');
+
+# ---- time ----
+
+reset_all();
+$server->side_sql("select label($_);") for 1 .. 5;
+ok($server->flush, 'recorded');
+my $labels = $server->sql('select string_agg(session_id::text, $$,$$) from pgwire_trace.session'
+	  . " where session_id > $plain");
+$target->safe_psql('postgres', 'create or replace function label(n int) returns text language sql'
+	  . q( as $$ select 'label ' || n from pg_sleep(0.05) $$));
+$run = replay("array[$labels], timing => 'asap', compare => 5");
+is(verdicts($run), '', 'a slower function answers the same');
+is($server->sql("select query, exchanges, replayed_p50_ms > 50, replayed_p99_ms >= replayed_p50_ms,"
+		  . " ratio > 2, captured_p50_ms < 50 from pgwire_trace.replay_latency($run, 2)"),
+	'select label($1);|5|t|t|t|t', 'and its query is found slower');
+
+# ---- the report ----
+
+my @report = split /\n/, $server->sql("select pgwire_trace.replay_report($data)");
+like($report[0], qr/^replay $data: finished, asap against dbname='postgres' host=/, 'the report');
+is($report[1], 'exchanges: 8 captured = 8 sent + 0 filtered + 0 skipped + 0 unsent', 'its counts');
+is($report[2], 'divergences at level 5: 1, 1 of them roots', 'its divergences');
+is($report[3], 'data: 1, 1 of them roots', 'by verdict');
+like($report[4], qr/^session \d+, exchange 1, data: select \* from item order by id;; captured .*"item 60"/,
+	'each root');
+like($server->sql("select pgwire_trace.replay_report($run)"),
+	qr/times as slow \(.*5 exchanges\): select label/, 'what is slower');
+
+done_testing();

@@ -1,0 +1,454 @@
+/*
+ * replay_many.c
+ *	  A replay's network process against a target of its own kind: 1,500 sessions at one
+ *	  time, and targets that hang, talk nonsense or hang up.
+ *
+ * Three processes: the target, which answers each Query with one row; the child as the
+ * worker would run it; and this one in the worker's place.  The target answers no
+ * query before all sessions have logged in, so they are open together or the test
+ * fails.  What a session's target does is said by the database that it asks for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "replay/child_main.h"
+#include "replay/compare.h"
+#include "replay/link.h"
+
+#define SESSIONS 1500
+#define EXCHANGES 4 /* of each */
+#define TEST_SECONDS 60
+
+static int passed;
+static int failed;
+static char directory[64];
+
+/*
+ * Counts a check.
+ */
+static void
+check(bool good, const char *what)
+{
+	if (good)
+		passed++;
+	else
+	{
+		failed++;
+		printf("failed: %s\n", what);
+	}
+}
+
+/* ---- the target ---- */
+
+typedef struct Client
+{
+	uint8_t input[1024];
+	size_t len;
+	bool logged_in;
+	bool is_asking; /* a Query waits for its answer */
+	char mode;      /* first letter of the database */
+} Client;
+
+static const uint8_t login_answer[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I'};
+static const uint8_t query_answer[] =
+    "T\0\0\0\x1a\0\1a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+    "D\0\0\0\x0b\0\1\0\0\0\1x"
+    "C\0\0\0\x0dSELECT 1\0"
+    "Z\0\0\0\5I";
+
+/*
+ * Reads a length.
+ */
+static uint32_t
+length_at(const uint8_t *at)
+{
+	return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
+}
+
+/*
+ * Takes a message off a client's input.  Returns whether there was a whole one.
+ */
+static bool
+take_message(Client *client, uint8_t *type)
+{
+	size_t header = client->logged_in ? 5 : 4;
+	size_t size;
+
+	if (client->len < header)
+		return false;
+	size = length_at(client->input + header - 4) + (header - 4);
+	if (size > sizeof(client->input) || client->len < size)
+		return false;
+	*type = client->logged_in ? client->input[0] : 0;
+	if (!client->logged_in)
+	{
+		const uint8_t *name = memmem(client->input, size, "database", 9);
+
+		client->mode = name ? (char) name[9] : 'g';
+	}
+	client->len -= size;
+	memmove(client->input, client->input + size, client->len);
+	return true;
+}
+
+/*
+ * Follows what a client has sent.  Returns false when it is to be closed.
+ */
+static bool
+serve(Client *client, int fd, int *logged_in)
+{
+	uint8_t type;
+
+	while (take_message(client, &type))
+	{
+		if (!client->logged_in)
+		{
+			client->logged_in = true;
+			++*logged_in;
+			if (write(fd, login_answer, sizeof(login_answer)) < 0)
+				return false;
+		}
+		else if (type == 'X')
+			return false;
+		else if (client->mode == 'c')
+			return false;
+		else if (client->mode == 'n' && write(fd, "Z\xff\xff\xff\xffnonsense", 13) < 0)
+			return false;
+		else if (client->mode == 'g')
+			client->is_asking = true;
+	}
+	return true;
+}
+
+/*
+ * Runs the target until it is killed.
+ */
+static void
+run_target(int listener)
+{
+	static Client clients[SESSIONS + 16];
+	static struct pollfd fds[SESSIONS + 17];
+	int count = 0;
+	int logged_in = 0;
+
+	fds[0] = (struct pollfd){listener, POLLIN, 0};
+	for (;;)
+	{
+		poll(fds, (nfds_t) count + 1, 1000);
+		if (getppid() == 1)
+			_exit(0);
+		if ((fds[0].revents & POLLIN) && count < SESSIONS + 16)
+		{
+			int fd = accept(listener, NULL, NULL);
+
+			if (fd >= 0)
+			{
+				memset(&clients[count], 0, sizeof(Client));
+				fds[++count] = (struct pollfd){fd, POLLIN, 0};
+			}
+		}
+		for (int i = count; i > 0; i--)
+		{
+			Client *client = &clients[i - 1];
+			bool is_open = true;
+
+			if (fds[i].revents)
+			{
+				ssize_t got = read(fds[i].fd, client->input + client->len,
+				                   sizeof(client->input) - client->len);
+
+				client->len += got > 0 ? (size_t) got : 0;
+				is_open = got > 0 && serve(client, fds[i].fd, &logged_in);
+			}
+			if (is_open && client->is_asking && logged_in >= SESSIONS)
+			{
+				client->is_asking = false;
+				is_open = write(fds[i].fd, query_answer, sizeof(query_answer) - 1) > 0;
+			}
+			if (is_open)
+				continue;
+			close(fds[i].fd);
+			fds[i] = fds[count];
+			*client = clients[--count];
+		}
+	}
+}
+
+/*
+ * Starts the target on a Unix socket as a server would have.
+ */
+static pid_t
+start_target(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	pid_t pid;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/.s.PGSQL.5432", directory);
+	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+	    listen(listener, SESSIONS) != 0)
+	{
+		perror("listen");
+		exit(1);
+	}
+	pid = fork();
+	if (pid == 0)
+	{
+		signal(SIGPIPE, SIG_IGN);
+		run_target(listener);
+	}
+	close(listener);
+	return pid;
+}
+
+/* ---- the worker ---- */
+
+/*
+ * Writes a plan of equal sessions.
+ */
+static void
+write_plan(const char *path, int sessions, int64_t first_id)
+{
+	static const char request[] = "Q\0\0\0\x0dselect 1\0";
+	PlanWriter writer;
+	PlanExchange exchange = {.request_len = sizeof(request) - 1,
+	                         .response_len = sizeof(query_answer) - 1,
+	                         .is_complete = true,
+	                         .transaction_status = 'I',
+	                         .statement_count = 1,
+	                         .cancel_us = -1};
+	bool good = plan_create(&writer, path);
+
+	for (int i = 0; good && i < sessions; i++)
+	{
+		PlanSession session = {.session_id = first_id + i, .first = writer.exchange_count};
+
+		for (int n = 0; n < EXCHANGES; n++)
+		{
+			exchange.exchange_no = n + 1;
+			exchange.after = n - 1;
+			good &= plan_add_bytes(&writer, request, exchange.request_len, &exchange.request_at) &&
+			        plan_add_bytes(&writer, query_answer, exchange.response_len,
+			                       &exchange.response_at) &&
+			        plan_add_exchange(&writer, &exchange);
+		}
+		session.count = EXCHANGES;
+		good &= plan_add_session(&writer, &session);
+	}
+	check(plan_finish(&writer) && good, "the plan is written");
+}
+
+/* What the child said. */
+typedef struct Heard
+{
+	int sent;
+	int answered;
+	int differences;
+	int verdicts[VERDICT_COUNT];
+	int ended[3]; /* sessions, by state */
+	uint32_t left;
+	bool is_done;
+	char refused[256];
+} Heard;
+
+/*
+ * Takes a record of the child's.
+ */
+static void
+hear(Heard *heard, const LinkRecord *record, const uint8_t *data)
+{
+	LinkExchange exchange;
+	LinkDifference difference;
+	LinkSession session;
+
+	switch (record->kind)
+	{
+		case LINK_EXCHANGE:
+			memcpy(&exchange, data, sizeof(exchange));
+			heard->sent++;
+			heard->answered += exchange.is_answered;
+			break;
+		case LINK_DIFFERENCE:
+			memcpy(&difference, data, sizeof(difference));
+			heard->differences++;
+			heard->verdicts[difference.verdict]++;
+			break;
+		case LINK_SESSION:
+			memcpy(&session, data, sizeof(session));
+			heard->ended[session.state]++;
+			if (session.state != LINK_SESSION_RUNNING)
+				heard->left += session.left;
+			break;
+		case LINK_REFUSED:
+			snprintf(heard->refused, sizeof(heard->refused), "%.*s", (int) record->size,
+			         (const char *) data);
+			break;
+		case LINK_DONE:
+			heard->is_done = true;
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * Sends the child a command.
+ */
+static void
+tell(int link, uint8_t command, const void *data, size_t len)
+{
+	static uint8_t packet[LINK_PACKET];
+
+	packet[0] = command;
+	if (len > 0)
+		memcpy(packet + 1, data, len);
+	if (send(link, packet, len + 1, 0) < 0)
+		perror("send");
+}
+
+/*
+ * Runs the child on a plan, against a database of the target's, to its end.
+ */
+static Heard
+run_child(const ReplaySettings *settings, const char *database)
+{
+	static uint8_t packet[LINK_PACKET];
+	Heard heard = {.is_done = false};
+	char conninfo[256];
+	int pair[2];
+	ssize_t got;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0)
+		exit(1);
+	pid = fork();
+	if (pid == 0)
+	{
+		close(pair[0]);
+		alarm(TEST_SECONDS);
+		replay_child_main(pair[1], 0);
+	}
+	close(pair[1]);
+	snprintf(conninfo, sizeof(conninfo), "host=%s port=5432 user=u dbname=%s sslmode=disable",
+	         directory, database);
+	tell(pair[0], LINK_SETTINGS, settings, sizeof(*settings));
+	tell(pair[0], LINK_CONNINFO, conninfo, strlen(conninfo));
+	tell(pair[0], LINK_GO, NULL, 0);
+	while ((got = recv(pair[0], packet, sizeof(packet), 0)) > 0)
+		for (size_t at = 0; at + sizeof(LinkRecord) <= (size_t) got;)
+		{
+			LinkRecord record;
+
+			memcpy(&record, packet + at, sizeof(record));
+			hear(&heard, &record, packet + at + sizeof(record));
+			at += sizeof(record) + record.size;
+		}
+	close(pair[0]);
+	waitpid(pid, NULL, 0);
+	return heard;
+}
+
+/*
+ * Returns settings for a run.
+ */
+static ReplaySettings
+make_settings(const char *name, uint32_t ordering)
+{
+	ReplaySettings settings = {.timing = TIMING_ASAP,
+	                           .ordering = ordering,
+	                           .compare = 5,
+	                           .speed = 1,
+	                           .idle_max_us = -1,
+	                           .exchange_timeout_us = 30000000,
+	                           .order_timeout_us = 5000000,
+	                           .connect_timeout_us = 30000000,
+	                           .max_sessions = SESSIONS,
+	                           .connect_attempts = 1};
+
+	snprintf(settings.plan_path, sizeof(settings.plan_path), "%s/%s", directory, name);
+	return settings;
+}
+
+/*
+ * Replays all sessions at once.
+ */
+static void
+run_many(uint32_t ordering)
+{
+	ReplaySettings settings = make_settings("many", ordering);
+	Heard heard;
+	char what[256];
+
+	write_plan(settings.plan_path, SESSIONS, 1);
+	heard = run_child(&settings, "good");
+	snprintf(what, sizeof(what),
+	         "%d sessions: sent %d, answered %d, differences %d, finished %d, %s", SESSIONS,
+	         heard.sent, heard.answered, heard.differences, heard.ended[LINK_SESSION_FINISHED],
+	         heard.refused);
+	check(heard.is_done && heard.sent == SESSIONS * EXCHANGES &&
+	          heard.answered == SESSIONS * EXCHANGES && heard.differences == 0 &&
+	          heard.ended[LINK_SESSION_FINISHED] == SESSIONS && heard.left == 0,
+	      what);
+}
+
+/*
+ * Replays three sessions against a target that misbehaves.
+ */
+static void
+run_bad(const char *database, Verdict verdict)
+{
+	ReplaySettings settings = make_settings(database, ORDERING_COMMIT);
+	Heard heard;
+	char what[256];
+
+	settings.exchange_timeout_us = 300000;
+	write_plan(settings.plan_path, 3, 1);
+	heard = run_child(&settings, database);
+	snprintf(what, sizeof(what), "%s: sent %d, answered %d, differences %d, lost %d, left %u",
+	         database, heard.sent, heard.answered, heard.differences,
+	         heard.ended[LINK_SESSION_LOST], heard.left);
+	check(heard.is_done && heard.sent == 3 && heard.answered == 0 && heard.verdicts[verdict] >= 3 &&
+	          heard.ended[LINK_SESSION_LOST] == 3 && heard.sent + (int) heard.left == 3 * EXCHANGES,
+	      what);
+}
+
+/*
+ * Runs the tests.
+ */
+int
+main(void)
+{
+	struct rlimit limit;
+	pid_t target;
+	char path[128];
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	snprintf(directory, sizeof(directory), "/tmp/replay_many.%d", (int) getpid());
+	mkdir(directory, 0700);
+	target = start_target();
+	run_many(ORDERING_NONE);
+	run_many(ORDERING_ARRIVAL);
+	run_bad("hang", VERDICT_TIMEOUT);
+	run_bad("nonsense", VERDICT_SESSION_LOST);
+	run_bad("closes", VERDICT_SESSION_LOST);
+	kill(target, SIGKILL);
+	waitpid(target, NULL, 0);
+	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", directory);
+	unlink(path);
+	rmdir(directory);
+	printf("%d passed, %d failed\n", passed, failed);
+	return failed > 0;
+}
