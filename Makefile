@@ -119,7 +119,9 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 # ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
 
 REPLAY_PLAIN_FILES = child compare connect judge order outline plan player report schedule values
-REPLAY_FILES = worker worker_plan worker_read_only worker_slot worker_store worker_target
+REPLAY_FILES = \
+	worker worker_exchange worker_plan worker_read_only worker_record worker_slot worker_store \
+	worker_target
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
 LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)
 API_FILES += replay replay_options

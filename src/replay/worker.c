@@ -105,66 +105,6 @@ commit(void)
 }
 
 /*
- * Runs a command with the run's id as $1 and texts after it.
- */
-static void
-execute(const char *sql, int count, Oid *types, Datum *values, const char *nulls)
-{
-	if (SPI_execute_with_args(sql, count, types, values, nulls, false, 0) < 0)
-		elog(ERROR, "SPI_execute_with_args failed");
-}
-
-/*
- * Makes the run's row.
- */
-static void
-record_run(void)
-{
-	static const char *const timings[] = {"asap", "think", "schedule"};
-	static const char *const orderings[] = {"none", "arrival", "commit"};
-	const ReplayRequest *request = run.request;
-	const ReplaySettings *settings = &request->settings;
-	Oid types[9] = {INT8OID, TEXTOID, TEXTOID,  FLOAT8OID, TEXTOID,
-	                INT4OID, BOOLOID, JSONBOID, OIDOID};
-	Datum values[9] = {
-	    Int64GetDatum(request->run_id),
-	    CStringGetTextDatum(replay_target_shown(request->data + request->target_at)),
-	    CStringGetTextDatum(timings[settings->timing]),
-	    Float8GetDatum(settings->speed),
-	    CStringGetTextDatum(orderings[settings->ordering]),
-	    Int32GetDatum(settings->compare),
-	    BoolGetDatum(request->read_only),
-	    DirectFunctionCall1(jsonb_in, CStringGetDatum(request->data + request->options_at)),
-	    ObjectIdGetDatum(request->role)};
-
-	ForceSyncCommit(); /* a crash of the server must not undo that the run was */
-	execute("INSERT INTO pgwire_trace.replay_run_state (run_id, state, started_at, target, timing,"
-	        " speed, ordering, compare, read_only, options, started_by)"
-	        " VALUES ($1, 'planned', pg_catalog.clock_timestamp(), $2, $3, $4, $5, $6, $7, $8,"
-	        " $9::pg_catalog.regrole::text)",
-	        9, types, values, NULL);
-}
-
-/*
- * Sets the run's state in its row.
- */
-static void
-record_state(const char *state, const char *message)
-{
-	Oid types[3] = {INT8OID, TEXTOID, TEXTOID};
-	Datum values[3] = {Int64GetDatum(run.request->run_id), CStringGetTextDatum(state), (Datum) 0};
-	bool is_end = strcmp(state, "running") != 0 && strcmp(state, "paused") != 0;
-
-	if (message)
-		values[2] = CStringGetTextDatum(message);
-	execute(is_end ? "UPDATE pgwire_trace.replay_run_state SET state = $2, error_message = $3,"
-	                 " finished_at = pg_catalog.clock_timestamp() WHERE run_id = $1"
-	               : "UPDATE pgwire_trace.replay_run_state SET state = $2, error_message = $3"
-	                 " WHERE run_id = $1",
-	        3, types, values, message ? "   " : "  n");
-}
-
-/*
  * Takes what the plan says of a session, or of an exchange that is not sent.
  */
 static void
@@ -247,22 +187,6 @@ learn_own(void)
 }
 
 /*
- * Writes the plan's counts into the run's row.
- */
-static void
-record_plan(void)
-{
-	const PlanSummary *summary = &run.summary;
-	Oid types[4] = {INT8OID, INT8OID, INT8OID, INT8OID};
-	Datum values[4] = {Int64GetDatum(run.request->run_id), Int64GetDatum(summary->captured),
-	                   Int64GetDatum(summary->filtered), Int64GetDatum(summary->skipped)};
-
-	execute("UPDATE pgwire_trace.replay_run_state SET captured = $2, filtered = $3, skipped = $4"
-	        " WHERE run_id = $1",
-	        4, types, values, NULL);
-}
-
-/*
  * Plans the run.
  */
 static void
@@ -287,9 +211,9 @@ plan(void)
 		                errmsg("could not write the plan of the replay to \"%s\": %m",
 		                       settings->plan_path)));
 	replay_require_digests(run.request, &run.summary);
-	record_plan();
+	replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
-	record_state("running", NULL);
+	replay_record_state(run.request->run_id, "running", NULL);
 	commit();
 	if (settings->max_sessions == 0)
 		settings->max_sessions =
@@ -440,7 +364,7 @@ follow_commands(void)
 		run.is_paused = paused;
 		tell(paused ? LINK_PAUSE : LINK_RESUME, NULL, 0);
 		begin();
-		record_state(paused ? "paused" : "running", NULL);
+		replay_record_state(run.request->run_id, paused ? "paused" : "running", NULL);
 		commit();
 		atomic_store(&run.slot->state, paused ? REPLAY_PAUSED : REPLAY_RUNNING);
 	}
@@ -582,7 +506,7 @@ finish_run(void)
 
 	begin();
 	replay_store_write(run.store);
-	record_state(states[run.end], run.message);
+	replay_record_state(run.request->run_id, states[run.end], run.message);
 	ForceSyncCommit();
 	commit();
 }
@@ -619,7 +543,7 @@ pgwire_trace_replay_main(Datum arg)
 	run.store = replay_store_begin(run.request->run_id);
 	MemoryContextSwitchTo(before);
 	begin();
-	record_run();
+	replay_record_run(run.request);
 	commit();
 	atomic_store(&run.slot->state, REPLAY_RECORDED);
 	pgstat_report_activity(STATE_RUNNING, "replay");

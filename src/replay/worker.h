@@ -7,9 +7,10 @@
  * the run comes to is in tables, committed batch by batch; who waits for it, or
  * wants it to pause or end, does so through a slot of the board.
  *
- * Files: worker.c (its life), worker_plan.c (record -> plan), worker_target.c
- * (connection strings), worker_read_only.c (what a request would do), worker_store.c
- * (the child's records -> rows), worker_slot.c (the board).
+ * Files: worker.c (its life), worker_plan.c and worker_exchange.c (record -> plan:
+ * sessions, and their exchanges), worker_target.c (connection strings),
+ * worker_read_only.c (what a request would do), worker_record.c (the run's row),
+ * worker_store.c (the child's records -> rows), worker_slot.c (the board).
  */
 #ifndef REPLAY_WORKER_H
 #define REPLAY_WORKER_H
@@ -79,6 +80,14 @@ extern void replay_plan_build(const ReplayRequest *request, PlanWriter *writer,
 
 /* Raises 0A000 where level 4 wants digests that are not there. */
 extern void replay_require_digests(const ReplayRequest *request, const PlanSummary *summary);
+
+/* ---- worker_record.c; SPI is connected ---- */
+
+extern void replay_record_run(const ReplayRequest *request);
+extern void replay_record_plan(int64 run_id, const PlanSummary *summary);
+
+/* Sets the state; the message is why it was aborted, or NULL. */
+extern void replay_record_state(int64 run_id, const char *state, const char *message);
 
 /* ---- worker_target.c ---- */
 

@@ -1,0 +1,57 @@
+/*
+ * worker_planner.h
+ *	  A plan in the making: what worker_plan.c (sessions) and worker_exchange.c (their
+ *	  exchanges) share.
+ */
+#ifndef REPLAY_WORKER_PLANNER_H
+#define REPLAY_WORKER_PLANNER_H
+
+#include "replay/worker.h"
+
+#define PLANNER_FETCH_ROWS 100
+
+typedef struct Planner
+{
+	const ReplayRequest *request;
+	PlanWriter *writer; /* NULL: it only counts */
+	PlanSummary *summary;
+	PlanTake take;
+	void *arg;
+	ReplayTarget *target;
+	TimestampTz base; /* the plan's zero */
+	List *begins;     /* TimestampTz of sessions that are replayed, for the peak */
+	List *ends;
+	MemoryContext context; /* a session's */
+	MemoryContext result;
+
+	/* the session in hand */
+	int64 session_id;
+	StatementKinds *kinds;
+	PlanExchange exchange; /* its parts so far */
+	bool has_exchange;
+	uint64 response_bytes;
+	StringInfoData bytes; /* of the exchange's request */
+	StringInfoData answer;
+	int64 *finished; /* of its exchanges */
+	int64 turn;      /* of the last exchange */
+	uint32 count;
+	int64 after;
+	int64 filtered;
+	int64 skipped;
+} Planner;
+
+/* ---- worker_plan.c ---- */
+
+/* Notes why exchanges are not sent. */
+extern void planner_add_reason(Planner *planner, PlanOutcome outcome, const char *text,
+                               int64 exchanges, int64 sessions);
+
+/* Raises an error about the plan's files. */
+extern void planner_cannot_write(const Planner *planner);
+
+/* ---- worker_exchange.c ---- */
+
+/* Reads a session's exchanges into the plan. */
+extern void planner_read_exchanges(Planner *planner, int64 session_id);
+
+#endif /* REPLAY_WORKER_PLANNER_H */
