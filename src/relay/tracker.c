@@ -174,6 +174,17 @@ finish_async(Tracker *tracker)
 }
 
 /*
+ * Returns the exchange of what the server says outside any.
+ */
+static Exchange *
+async_target(Tracker *tracker)
+{
+	if (!tracker->async)
+		tracker->async = tracker_begin(tracker, tracker->now);
+	return tracker->async;
+}
+
+/*
  * Finds the exchange that a backend message which begins belongs to.
  */
 static Exchange *
@@ -182,11 +193,7 @@ backend_target(Tracker *tracker, WireMessageId id)
 	Exchange *exchange = pairing_current(tracker, id);
 
 	if (!exchange)
-	{
-		if (!tracker->async)
-			tracker->async = tracker_begin(tracker, tracker->now);
-		return tracker->async;
-	}
+		return async_target(tracker);
 	finish_async(tracker);
 	if (exchange->first_response_at < 0 && id != WIRE_MSG_NoticeResponse &&
 	    id != WIRE_MSG_NotificationResponse && id != WIRE_MSG_ParameterStatus)
@@ -305,8 +312,9 @@ observe(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t c
 		return; /* a piece of a header: taken when it is whole */
 	if (!frame->begins || !whole_header)
 	{
-		if (!side->target && is_front && frame->body.len > 0)
-			side->target = pairing_copy_target(tracker);
+		/* its exchange was given up while it came in: the rest is not lost */
+		if (!side->target && frame->body.len > 0)
+			side->target = is_front ? pairing_copy_target(tracker) : async_target(tracker);
 		take(tracker, side->target, direction, frame->body.data, frame->body.len);
 	}
 	read_body(tracker, direction, side, frame);
