@@ -58,6 +58,7 @@ typedef struct BoardRelay
 	BoardU64 sessions_sampled_out;
 	BoardU64 startups_failed;
 	BoardU64 unauthenticated; /* accepted, no AuthenticationOk yet */
+	BoardU64 asking;          /* those of them whose startup packet has come */
 	BoardU64 exchanges_finished;
 	BoardU64 exchanges_journalled;
 	BoardU64 exchanges_dropped_journal_full;

@@ -55,16 +55,18 @@ pause_accepting(Relay *relay, int error)
 }
 
 /*
- * Counts the clients of all relays that are not authenticated.
+ * Counts the clients of all relays that are not authenticated: all of them, and
+ * those whose startup packet has come.
  */
-static uint64_t
-count_unauthenticated(const Relay *relay)
+static void
+count_unauthenticated(const Relay *relay, uint64_t *all, uint64_t *asking)
 {
-	uint64_t count = 0;
-
+	*all = *asking = 0;
 	for (uint32_t i = 0; i < relay->board->relay_count && i < BOARD_MAX_RELAYS; i++)
-		count += board_get(&relay->board->relays[i].unauthenticated);
-	return count;
+	{
+		*all += board_get(&relay->board->relays[i].unauthenticated);
+		*asking += board_get(&relay->board->relays[i].asking);
+	}
 }
 
 /*
@@ -87,16 +89,20 @@ evict_silent(Relay *relay)
 }
 
 /*
- * Lets an accepted client in, or refuses it.
+ * Lets an accepted client in, or refuses it.  Where there are too many, a silent
+ * one makes room; one of another relay's is not ours to end, so it counts no more.
  */
 static void
 admit(Relay *relay, int fd, const struct sockaddr_storage *addr)
 {
-	bool full = count_unauthenticated(relay) >= relay->config.max_unauthenticated;
+	uint64_t all;
+	uint64_t asking;
+	bool full;
 	Session *session;
 
-	if (full && evict_silent(relay))
-		full = false;
+	count_unauthenticated(relay, &all, &asking);
+	full = all >= relay->config.max_unauthenticated && !evict_silent(relay) &&
+	       asking >= relay->config.max_unauthenticated;
 	session = session_open(relay, fd, addr);
 	if (session && full)
 	{

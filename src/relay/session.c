@@ -140,6 +140,8 @@ stop_waiting(Session *session)
 {
 	if (session->is_waiting)
 		atomic_fetch_sub(&session->relay->stats->unauthenticated, 1);
+	if (session->is_waiting && session->has_packet)
+		atomic_fetch_sub(&session->relay->stats->asking, 1);
 	session->is_waiting = false;
 }
 

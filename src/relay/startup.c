@@ -256,6 +256,17 @@ take_replay_token(Session *session, WireSpan options)
 }
 
 /*
+ * Notes that a session is no silent one: its packet is here.
+ */
+static void
+note_packet(Session *session)
+{
+	session->has_packet = true;
+	if (session->is_waiting)
+		board_add(&session->relay->stats->asking, 1);
+}
+
+/*
  * Takes a whole StartupMessage.
  */
 static void
@@ -264,7 +275,7 @@ take_startup(Session *session, uint32_t version)
 	Relay *relay = session->relay;
 	WireSpan pairs = {session->packet.data + 8, session->packet.len - 8};
 
-	session->has_packet = true;
+	note_packet(session);
 	session->tracker.minor_version = version & 0xffff;
 	session->is_recorded = !take_replay_token(session, startup_parameter(pairs, "options")) &&
 	                       decide_recording(session, pairs);
@@ -291,7 +302,8 @@ take_cancel(Session *session)
 {
 	struct timeval wait = {CANCEL_WAIT_MS / 1000, 0};
 
-	session->has_packet = session->is_recorded = true;
+	note_packet(session);
+	session->is_recorded = true;
 	session->end_reason = "cancel_request";
 	evtimer_add(session->deadline, &wait);
 	carrier_open(session);

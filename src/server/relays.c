@@ -207,6 +207,7 @@ count_losses(int relay_no)
 		board_add(&stats->exchanges_lost_in_crash, finished - accounted);
 	forget_sessions(atomic_exchange(&stats->sessions_open, 0));
 	atomic_store(&stats->unauthenticated, 0);
+	atomic_store(&stats->asking, 0);
 	atomic_store(&stats->bytes_allocated, 0);
 }
 
