@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
-use PgwireTrace::Client qw(query parse bind_portal execute describe_portal sync_message copy_data copy_done);
+use PgwireTrace::Client qw(query parse bind_portal execute describe_portal sync_message copy_data copy_done message);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -159,6 +159,36 @@ $server->set('pgwire_trace.redact_queries' => '');
 		  . " and (position('$secret'::bytea in request) > 0 or position('$secret'::bytea in response) > 0"
 		  . " or query like '%$secret%')"), '0', 'a rule goes for sessions that run, and statements they have');
 }
+
+# ---- messages that never come whole ----
+
+# Sends what is cut off three bytes before its end, and hangs up; checks that of the secret in it
+# nothing but a begin too short to matter is found, and what kind of exchange it is.
+sub cut
+{
+	my ($name, $kind, $bytes) = @_;
+	my $client = $server->connect_client(application_name => $name);
+	my $most = substr($secret, 0, 6);
+
+	$client->send_bytes(substr($bytes, 0, -3));
+	$client->close;
+	$server->wait_for("select exists (select from pgwire_trace.session where application_name = '$name'"
+		  . ' and ended_at is not null)');
+	$server->flush;
+	is($server->sql("select kind, is_complete, position('$most'::bytea in request) > 0 or coalesce(query like '%$most%', false)"
+		  . " from pgwire_trace.exchange where session_id = pgwire_trace.last_session('$name')"
+		  . " and exchange_no > 0 and kind <> 'async'"), $kind, "$name: the secret is not recorded");
+}
+
+$server->set("pgwire_trace.$_" => '') for qw(redact_columns redact_types redact_queries);
+$server->set('pgwire_trace.redact_parameters' => 'off');
+cut('query_cut', 'query|f|f', query("alter role nobody password '$secret'"));
+cut('parse_cut', 'extended|f|f', parse("alter role nobody password '$secret'"));
+cut('password_cut', 'copy|t|f', message('p', "$secret\0"));
+$server->set('pgwire_trace.redact_parameters' => 'on');
+cut('bind_cut', 'extended|f|f', parse('select $1::text') . bind_portal(values => [$secret]));
+$server->set('pgwire_trace.redact_queries' => 'hide_me');
+cut('rule_cut', 'query|f|f', query("select '$secret' as hide_me, 1"));
 
 # ---- nothing is left in the journal either ----
 

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
-use PgwireTrace::Client qw(startup_packet);
+use PgwireTrace::Client qw(message startup_packet);
 use PgwireTrace::Tls qw(make_certificates start_with_tls tls_client);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -111,6 +111,21 @@ is("$error->{S} $error->{C}", 'FATAL 08P01', 'as a protocol violation');
 like($error->{M}, qr/9947.*9946.*10000/, 'that names the numbers');
 ($types) = answer_to($node->port, 10000);
 like($types, qr/Z$/, 'the server itself takes 10,000');
+
+# ---- answers that nobody asked for ----
+
+{
+	my $client = $server->connect_raw;
+	my $answers = message('p', "x\0") x 20_000;
+	my $started = startup_packet(user => 'asked', database => 'postgres', application_name => 'eager');
+
+	$client->send_bytes($started . $answers);
+	like($client->until_closed, qr/E$/, 'answers at once, unasked: refused');
+	$server->wait_for("select exists (select from pgwire_trace.session where application_name = 'eager'"
+		  . ' and ended_at is not null)');
+	is($server->sql("select request_bytes from pgwire_trace.session where application_name = 'eager'"),
+		length($started) + length(message('p', "x\0")), 'one answer a request reaches the server');
+}
 
 # ---- a flood of those who say nothing ----
 

@@ -218,6 +218,48 @@ read_copy_end(Tracker *tracker, Exchange *exchange, WireMessageId id)
 }
 
 /*
+ * Returns what an exchange holds by a frontend message that it does not hold whole.
+ */
+static uint32_t
+kind_of_cut(WireMessageId id)
+{
+	switch (id)
+	{
+		case WIRE_MSG_Query:
+			return HAS_QUERY;
+		case WIRE_MSG_FunctionCall:
+			return HAS_FUNCTION_CALL;
+		case WIRE_MSG_CopyData:
+		case WIRE_MSG_CopyDone:
+		case WIRE_MSG_CopyFail:
+			return HAS_COPY;
+		case WIRE_MSG_Parse:
+		case WIRE_MSG_Bind:
+		case WIRE_MSG_Describe:
+		case WIRE_MSG_Execute:
+		case WIRE_MSG_Close:
+		case WIRE_MSG_Flush:
+		case WIRE_MSG_Sync:
+			return HAS_EXTENDED;
+		default:
+			return 0;
+	}
+}
+
+/*
+ * Notes that an exchange ends in the middle of a message.  What that would have
+ * told was not read, so whatever could be secret in it counts as secret.
+ */
+void
+extract_cut(Tracker *tracker, Exchange *exchange, WireDirection direction)
+{
+	exchange->has_secret = true;
+	exchange->redact |= text_redacts(tracker->env->texts, NULL);
+	if (direction == WIRE_FRONTEND && tracker->authenticated)
+		exchange->has |= kind_of_cut(tracker->front.id);
+}
+
+/*
  * Reads a frontend message that has come whole.
  */
 void

@@ -101,40 +101,35 @@ give_bare_sync(Tracker *tracker, Exchange *exchange, int64_t at)
 /*
  * Ends the first exchange, whose own terminator was dropped, by what follows
  * it: a bare Sync, or the exchange that comes next.  Where nothing follows yet
- * it stays open.
+ * it stays open, and where the end of a COPY stands before that, which is
+ * dropped before the server says anything more.
  */
 static void
 settle(Tracker *tracker)
 {
 	Exchange *first = tracker->first;
+	const QueueEntry *head = queue_at(&tracker->queue, 0);
 
+	if (head && queue_is_copy_end(head))
+		return;
 	while (first && first->orphaned && !first->terminated)
 	{
-		const QueueEntry *entry = NULL;
+		Exchange *second = first->next;
 
-		for (uint32_t i = 0; (entry = queue_at(&tracker->queue, i)) && queue_is_copy_end(entry);
-		     i++)
-			;
-		if (entry && entry->bare)
+		if (head && head->bare)
 		{
-			if (entry != queue_at(&tracker->queue, 0))
-				return; /* behind a CopyDone that is dropped first */
-			give_bare_sync(tracker, first, entry->at);
+			give_bare_sync(tracker, first, head->at);
 			queue_split_bare(tracker);
 			return;
 		}
-		if (!first->next)
+		if (!second)
 			return;
-		if (tracker->last == first->next)
+		if (tracker->last == second)
 			tracker->last = first;
-		if (tracker->front.target == first->next)
+		if (tracker->front.target == second)
 			tracker->front.target = first;
-		{
-			Exchange *second = first->next;
-
-			first->next = second->next;
-			exchange_merge(tracker->env->exchanges, first, second, tracker->env->request_limit);
-		}
+		first->next = second->next;
+		exchange_merge(tracker->env->exchanges, first, second, tracker->env->request_limit);
 	}
 }
 
@@ -358,8 +353,9 @@ finish_query_copy(Tracker *tracker)
 		for (uint32_t n = 0; entry->bare && n < entry->count; n++)
 			give_bare_sync(tracker, tracker->first, entry->at);
 	}
-	for (uint32_t i = 1; i + gone < queue->count; i++)
-		*queue_at(queue, i) = *queue_at(queue, i + gone);
+	/* what goes owns nothing: the Query takes the place of the last of it */
+	*queue_at(queue, gone) = *queue_at(queue, 0);
+	queue->head = (queue->head + gone) & (queue->cap - 1);
 	queue->count -= gone;
 }
 

@@ -144,10 +144,11 @@ leg_broken(Session *session, Leg *from)
 
 /*
  * Keeps what a client sends before AuthenticationOk, and passes on its answers
- * to authentication requests alone.  A client that was asked and says something
- * else is refused at once, as the server would: a backend waits for the answer,
- * and that the client hung up meanwhile cannot be seen behind bytes that are held.
- * False: the session is over.
+ * to authentication requests alone, one a request: a stranger's stream of them
+ * must not cost more than it can sensibly say.  A client that was asked and says
+ * something else is refused at once, as the server would: a backend waits for the
+ * answer, and that the client hung up meanwhile cannot be seen behind bytes that
+ * are held.  False: the session is over.
  */
 static bool
 pass_answers(Session *session)
@@ -155,7 +156,7 @@ pass_answers(Session *session)
 	Relay *relay = session->relay;
 	Buffer *input = &session->input;
 
-	while (input->len >= 5 && input->data[0] == 'p')
+	while (session->tracker.asked && input->len >= 5 && input->data[0] == 'p')
 	{
 		uint32_t length = (uint32_t) input->data[1] << 24 | (uint32_t) input->data[2] << 16 |
 		                  (uint32_t) input->data[3] << 8 | input->data[4];
@@ -182,7 +183,7 @@ pass_answers(Session *session)
 	}
 	if (input->len == 0)
 		buffer_free(&relay->budget, input);
-	else if (input->data[0] != 'p' && session->tracker.asked)
+	else if (session->tracker.asked && input->data[0] != 'p')
 	{
 		session_refuse(session, "protocol_violation", "08P01",
 		               "expected password response, got message type %d", input->data[0]);

@@ -285,6 +285,20 @@ tracker_check_long(Tracker *tracker, int64_t now)
 }
 
 /*
+ * Counts the rest of a message whose exchange was given up while it came in.
+ * Without its begin nobody could read it, nor tell what in it is secret.
+ */
+static void
+take_rest(Tracker *tracker, WireDirection direction, TrackerSide *side, const WireSpan *rest)
+{
+	side->target =
+	    direction == WIRE_FRONTEND ? pairing_copy_target(tracker) : async_target(tracker);
+	if (side->target)
+		exchange_take(tracker->env->exchanges, side->target, direction, rest->data, rest->len,
+		              tracker->now, 0);
+}
+
+/*
  * Observes one step of framing.
  */
 static void
@@ -310,13 +324,10 @@ observe(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t c
 	}
 	else if (!side->has_target)
 		return; /* a piece of a header: taken when it is whole */
-	if (!frame->begins || !whole_header)
-	{
-		/* its exchange was given up while it came in: the rest is not lost */
-		if (!side->target && frame->body.len > 0)
-			side->target = is_front ? pairing_copy_target(tracker) : async_target(tracker);
+	if (!side->target && frame->body.len > 0)
+		take_rest(tracker, direction, side, &frame->body);
+	else if (!frame->begins || !whole_header)
 		take(tracker, side->target, direction, frame->body.data, frame->body.len);
-	}
 	read_body(tracker, direction, side, frame);
 	if (frame->ends)
 	{
@@ -441,7 +452,11 @@ tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 	if (exchange->exchange_no < 0)
 		exchange->exchange_no = tracker->next_no++;
 	if (tracker->back.target == exchange)
+	{
+		if (tracker->back.framer.left > 0)
+			extract_cut(tracker, exchange, WIRE_BACKEND);
 		tracker->back.target = NULL;
+	}
 	if (exchange->has_failed)
 	{
 		tracker->failed_copy_no = exchange->exchange_no;
@@ -452,6 +467,8 @@ tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete)
 		tracker->front.target = NULL;
 		if (exchange->has_failed && tracker->front.framer.left > 0)
 			split_message(tracker, exchange);
+		if (tracker->front.framer.left > 0 && !tracker->front.target)
+			extract_cut(tracker, exchange, WIRE_FRONTEND);
 	}
 	tracker->env->finished(tracker, exchange);
 }
@@ -469,7 +486,11 @@ tracker_finish_late(Tracker *tracker)
 		return;
 	tracker->late = NULL;
 	if (tracker->front.target == late)
+	{
+		if (tracker->front.framer.left > 0)
+			extract_cut(tracker, late, WIRE_FRONTEND);
 		tracker->front.target = NULL;
+	}
 	tracker_finish(tracker, late, true);
 }
 

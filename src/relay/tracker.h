@@ -205,6 +205,7 @@ extern Exchange *tracker_begin(Tracker *tracker, int64_t at);
 extern size_t extract_wants(const Tracker *tracker, WireMessageId id);
 extern void extract_frontend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len);
 extern void extract_backend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t len);
+extern void extract_cut(Tracker *tracker, Exchange *exchange, WireDirection direction);
 extern void extract_row(Tracker *tracker, const uint8_t *part, size_t len, bool begins, bool ends);
 
 #endif /* RELAY_TRACKER_H */

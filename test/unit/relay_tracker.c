@@ -625,6 +625,53 @@ test_anything(void)
 	check("which are in the order of time", passages_in_order);
 }
 
+/*
+ * Feeds `count` times the same tokens, all at once.
+ */
+static void
+feed_many(Tracker *tracker, bool is_backend, const char *tokens, int count)
+{
+	uint8_t one[256];
+	size_t len = build(tokens, is_backend, one);
+	uint8_t *all = malloc(len * (size_t) count);
+
+	for (int i = 0; i < count; i++)
+		memcpy(all + len * (size_t) i, one, len);
+	feed(tracker, is_backend, all, len * (size_t) count, 0);
+	free(all);
+}
+
+/*
+ * As many messages as the queue takes, where the relay would look through them again
+ * and again if it were careless: this takes a moment, or minutes.
+ */
+static void
+test_many(void)
+{
+	const int many = TRACKER_QUEUE_LIMIT - 1000;
+	Tracker tracker;
+
+	start(&tracker);
+	feed_many(&tracker, false, "P:/x/ B:// E:/ S", 1);
+	feed_many(&tracker, false, "c", many);
+	feed_many(&tracker, false, "S", 1);
+	feed_many(&tracker, true, "1 2 G E Z", 1);
+	check("an end of COPY is dropped as often as it came",
+	      seen_count == 1 && seen[0].request_bytes > 5 * many && !seen[0].uncertain);
+	tracker_end(&tracker, 100);
+	tracker_free(&tracker);
+
+	start(&tracker);
+	feed_many(&tracker, false, "Q", 1);
+	feed_many(&tracker, false, "d:a c", many);
+	feed_many(&tracker, true, "G C", many);
+	feed_many(&tracker, true, "Z", 1);
+	check("a Query copies in as often as it says",
+	      seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain);
+	tracker_end(&tracker, 100);
+	tracker_free(&tracker);
+}
+
 int
 main(void)
 {
@@ -637,6 +684,7 @@ main(void)
 	test_statements();
 	test_limits();
 	test_anything();
+	test_many();
 	exchange_pool_free(&pool);
 	text_pool_free(&texts);
 	check("all memory is given back", budget.used == 0);
