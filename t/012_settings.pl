@@ -88,6 +88,69 @@ ok(set_and_wait(0, 'pgwire_trace.sample_rate' => '1', 'pgwire_trace.min_duration
 cmp_ok($server->stat_relay('exchanges_too_short'), '>', 0, 'shorter exchanges are counted');
 ok(set_and_wait(1, 'pgwire_trace.min_duration' => '0', 'pgwire_trace.include_users' => ''), 'back');
 
+# ---- a client that asks not to be recorded ----
+
+$server->sql('create role payroll login; create role anybody login;'
+	  . ' grant set on parameter pgwire_trace.record to payroll');
+
+# Runs a text as a role that asks by PGOPTIONS; returns status and error.
+sub ask
+{
+	my ($role, $options, $word) = @_;
+	my ($status, $out, $err) = $server->try_side_sql("select '$word', pgwire_trace.current_session_id() is null",
+		application => $word, env => { PGUSER => $role, PGOPTIONS => $options });
+	return ($status, $status == 0 ? $out : $err);
+}
+$server->sql('grant usage on schema pgwire_trace to public;'
+	  . ' grant execute on function pgwire_trace.current_session_id() to public');
+is((ask('payroll', '-c pgwire_trace.record=off', 'w_granted'))[1], 'w_granted|t',
+	'a role that was granted SET on pgwire_trace.record may ask, and has no session id');
+is((ask($user, '--PGWIRE_TRACE.record=no', 'w_super'))[1], 'w_super|t', 'so may a superuser');
+is((ask('payroll', '-c pgwire_trace.record=on', 'w_on'))[1], 'w_on|f', 'who asks to be recorded is');
+is((ask('anybody', '', 'w_plain'))[1], 'w_plain|f', 'and who asks nothing');
+my ($asked, $answer) = ask('anybody', '-c pgwire_trace.record=off', 'w_refused');
+isnt($asked, 0, 'others are refused');
+like($answer, qr/permission denied to set parameter "pgwire_trace.record"/, 'and told why');
+my $eager = $server->connect_raw;
+$eager->send_bytes(startup_packet(user => 'payroll', database => 'postgres',
+		'pgwire_trace.record' => 'off') . parse("select 'w_eager'") . bind_portal() . execute() . sync_message());
+$eager->until_ready;
+is($eager->until_ready, '12DCZ', 'a client that sends its first query with the packet');
+$eager->close;
+my $unknown = $server->connect_raw;
+$unknown->send_bytes(startup_packet(user => 'w_nobody', database => 'postgres', 'pgwire_trace.record' => 'off'));
+$unknown->until_closed;
+ok($server->flush, 'flush()');
+ok($server->wait_for("select count(*) = 1 from pgwire_trace.session where application_name = 'w_refused'"),
+	'a refused session is stored');
+is($server->sql("select string_agg(distinct application_name, ' ' order by application_name)"
+	  . " from pgwire_trace.session where application_name like 'w\_%'"), 'w_on w_plain w_refused',
+	'who is refused, or does not ask, is in the record');
+is($server->sql("select e.sqlstate from pgwire_trace.session s join pgwire_trace.exchange e"
+	  . " using (session_id) where application_name = 'w_refused' and exchange_no = 0"), '42501',
+	'as a login that failed');
+is($server->sql("select count(*) from pgwire_trace.session where user_name = 'w_nobody'"), '1',
+	'a login that fails is recorded, whatever it asks');
+is($server->sql("select (select count(*) from pgwire_trace.exchange where query ~ 'w_(granted|super|eager)'),"
+	  . " (select count(*) from pgwire_trace.query_text where query ~ 'w_(granted|super|eager)')"), '0|0',
+	'nothing of the others is');
+is($server->stat_relay('sessions_unrecorded'), '3', 'they are counted');
+is($server->stat_relay('restarts'), '0', 'the relay is the same');
+my (undef, undef, $err) = $server->try_sql('set pgwire_trace.record = off');
+like($err, qr/cannot be set after connection start/, 'nobody leaves the record halfway');
+my $before;
+for my $round (1, 2)
+{
+	$server->side_sql('select 1', env => { PGOPTIONS => '-c pgwire_trace.record=off' }) for 1 .. 10;
+	$server->set('pgwire_trace.sample_rate' => $round == 1 ? '1' : '0');
+	ok($server->wait_for('select sum(sessions_open) = 0 from pgwire_trace.stat_relay'), 'they leave');
+	$before //= $server->stat_relay('bytes_allocated');
+}
+$server->side_sql('select 1') for 1 .. 10;
+ok($server->wait_for("select bytes_allocated <= $before from pgwire_trace.stat_relay"),
+	'sessions that are not recorded leave no memory behind') or diag("before: $before");
+$server->set('pgwire_trace.sample_rate' => '1');
+
 # ---- another port ----
 
 my $old = $server->side_port;
@@ -98,7 +161,8 @@ ok($server->wait_for_side_port, 'a new port is opened');
 is($open->run('select 1'), 'TDCZ', 'sessions of the old one go on');
 ok(poll(sub { !eval { PgwireTrace::Client->new($old) } }), 'the old one is closed');
 $open->close;
-my ($status, $out, $err) = $server->try_sql("alter system set pgwire_trace.max_sessions = 7");
+my $status;
+($status, undef, $err) = $server->try_sql("alter system set pgwire_trace.max_sessions = 7");
 $server->node->reload;
 ok($server->wait_for("select pending_restart from pg_settings where name = 'pgwire_trace.max_sessions'"),
 	'max_sessions wants a restart');

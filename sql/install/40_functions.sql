@@ -38,6 +38,7 @@ CREATE FUNCTION pgwire_trace.stat_relay_rows(
 	OUT sessions_refused bigint,
 	OUT sessions_filtered bigint,
 	OUT sessions_sampled_out bigint,
+	OUT sessions_unrecorded bigint,
 	OUT startups_failed bigint,
 	OUT exchanges_finished bigint,
 	OUT exchanges_journalled bigint,
@@ -71,6 +72,7 @@ COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_total IS 'Sessions that were 
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_refused IS 'Clients turned away: over max_sessions or max_unauthenticated, or with a startup packet that is not allowed.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_filtered IS 'Sessions that the filters left out.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_sampled_out IS 'Sessions that sample_rate left out.';
+COMMENT ON COLUMN pgwire_trace.stat_relay.sessions_unrecorded IS 'Sessions that asked not to be recorded (pgwire_trace.record = off) and may: superusers, and roles that were granted SET on that parameter.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.startups_failed IS 'Sessions that ended before the server was ready for a query.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_finished IS 'Exchanges that came to their end and were to be recorded, counted before their last byte is forwarded: journalled, dropped, lost, or just being written.';
 COMMENT ON COLUMN pgwire_trace.stat_relay.exchanges_journalled IS 'Exchanges written to the journal.';

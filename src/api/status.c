@@ -17,7 +17,7 @@
 PG_FUNCTION_INFO_V1(pgwire_trace_stat_relay);
 PG_FUNCTION_INFO_V1(pgwire_trace_stat_writer);
 
-#define RELAY_COLUMNS 23
+#define RELAY_COLUMNS 24
 #define WRITER_COLUMNS 8
 
 /* A row that is being filled, column by column. */
@@ -107,6 +107,7 @@ fill_relay(Row *row, int relay_no)
 	put_counter(row, &relay->sessions_refused);
 	put_counter(row, &relay->sessions_filtered);
 	put_counter(row, &relay->sessions_sampled_out);
+	put_counter(row, &relay->sessions_unrecorded);
 	put_counter(row, &relay->startups_failed);
 	put_counter(row, &relay->exchanges_finished);
 	put_counter(row, &relay->exchanges_journalled);

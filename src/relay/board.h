@@ -33,6 +33,8 @@
 #define BOARD_CERTIFICATE 16384 /* bytes of a client's certificate, DER */
 #define BOARD_TOKEN 16          /* bytes of a carrier token */
 #define BOARD_TOKEN_PARAMETER "pgwire_trace.carrier"
+/* the setting by which a client asks not to be recorded */
+#define BOARD_RECORD_SETTING "pgwire_trace.record"
 /* what the token adds to a startup packet: name, 32 hex digits, two zero bytes */
 #define BOARD_TOKEN_ADDS (sizeof(BOARD_TOKEN_PARAMETER) + 2 * BOARD_TOKEN + 1)
 
@@ -56,6 +58,7 @@ typedef struct BoardRelay
 	BoardU64 sessions_refused;
 	BoardU64 sessions_filtered;
 	BoardU64 sessions_sampled_out;
+	BoardU64 sessions_unrecorded; /* that asked for it, and may */
 	BoardU64 startups_failed;
 	BoardU64 unauthenticated; /* accepted, no AuthenticationOk yet */
 	BoardU64 asking;          /* those of them whose startup packet has come */
@@ -197,6 +200,7 @@ typedef struct BoardSlot
 	BoardU32 backend_pid;
 	BoardI64 backend_start;
 	BoardU32 database_oid;
+	BoardU32 is_unrecorded; /* 1: the client asked for that, and may */
 	BoardQueryIds query_ids;
 	BoardRedaction redaction;
 } BoardSlot;

@@ -82,10 +82,7 @@ assign_id(Session *session)
 		            "from directory \"%s\": %s",
 		            relay->config.journal_directory, strerror(errno));
 	relay->ids_given_up = true;
-	session->is_recorded = false;
-	session->tracker.recorded = false;
-	if (session->tracker.first)
-		session->tracker.first->recorded = false;
+	session_leave_out(session);
 	board_add(&relay->stats->exchanges_paused, 1);
 	return true;
 }
@@ -190,6 +187,7 @@ fill_slot(Session *session, BoardSlot *slot)
 	atomic_store(&slot->backend_pid, 0);
 	atomic_store(&slot->backend_start, 0);
 	atomic_store(&slot->database_oid, 0);
+	atomic_store(&slot->is_unrecorded, 0);
 }
 
 /*

@@ -77,6 +77,7 @@ typedef struct Session
 	bool is_tracked; /* bytes are decoded */
 	bool is_replication;
 	bool is_recorded; /* it makes rows: has an id, is not filtered */
+	bool may_decline; /* its packet names the setting by which one asks not to be recorded */
 	bool has_packet;  /* its startup packet came whole */
 	bool is_counted;  /* in sessions_open */
 	bool is_waiting;  /* in unauthenticated */
@@ -197,6 +198,8 @@ extern void session_close(Session *session, const char *reason);
 extern void session_free(Session *session);
 extern void session_update(Session *session);
 extern void session_authenticated(Session *session);
+extern void session_leave_out(Session *session);
+extern void session_stop_tracking(Session *session);
 extern void session_flush(Session *session);
 extern void session_refuse(Session *session, const char *reason, const char *sqlstate,
                            const char *format, ...) __attribute__((format(printf, 4, 5)));

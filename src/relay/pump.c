@@ -97,6 +97,11 @@ observe(Session *session, Leg *from, const uint8_t *data, size_t len)
 		tracker_frontend(tracker, data, len, session_now(session));
 	else
 		tracker_backend(tracker, data, len, session_now(session));
+	if (!session->is_recorded && session->state == SESSION_OPEN && tracker->is_ready)
+	{
+		session_stop_tracking(session); /* as it asked for */
+		return;
+	}
 	if (session->slot >= 0)
 		atomic_store_explicit(&session->relay->board->slots[session->slot].exchange_no,
 		                      tracker_current_no(tracker), memory_order_relaxed);

@@ -203,6 +203,12 @@ on_ready(Tracker *tracker)
 		take_redaction(session, &slot->redaction);
 		session->backend_start = atomic_load(&slot->backend_start);
 		session->database_oid = atomic_load(&slot->database_oid);
+		if (atomic_load(&slot->is_unrecorded) && session->is_recorded)
+		{
+			board_add(&relay->stats->sessions_unrecorded, 1);
+			atomic_store(&slot->session_id, 0);
+			session_leave_out(session);
+		}
 	}
 }
 

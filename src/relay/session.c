@@ -198,11 +198,38 @@ session_authenticated(Session *session)
 	pump_release_held(session);
 	if (!session->is_recorded)
 	{
-		session->is_tracked = false;
 		session->authenticated_at = session_now(session);
-		tracker_free(&session->tracker);
-		session->tracker.is_ready = true;
+		session_stop_tracking(session);
 	}
+}
+
+/*
+ * Leaves a session out of the record, with what there is of it.
+ */
+void
+session_leave_out(Session *session)
+{
+	Tracker *tracker = &session->tracker;
+
+	session->is_recorded = tracker->recorded = false;
+	for (Exchange *exchange = tracker->first; exchange; exchange = exchange->next)
+		exchange->recorded = exchange->is_paused = false;
+	if (tracker->async)
+		tracker->async->recorded = tracker->async->is_paused = false;
+}
+
+/*
+ * Stops decoding what a session that is let in but not recorded says.
+ */
+void
+session_stop_tracking(Session *session)
+{
+	if (!session->is_tracked)
+		return;
+	session->is_tracked = false;
+	tracker_end(&session->tracker, session_now(session));
+	tracker_free(&session->tracker);
+	session->tracker.is_ready = true;
 }
 
 /*

@@ -203,18 +203,6 @@ decide_recording(Session *session, WireSpan pairs)
 }
 
 /*
- * Leaves the session out of the record from here on.
- */
-static void
-leave_out(Session *session)
-{
-	session->is_recorded = false;
-	session->tracker.recorded = false;
-	if (session->tracker.first)
-		session->tracker.first->recorded = false;
-}
-
-/*
  * Reads a digit of a token; -1: it is none.
  */
 static int
@@ -267,6 +255,21 @@ note_packet(Session *session)
 }
 
 /*
+ * Tells whether the packet names, in whatever parameter, the setting by which a
+ * client asks not to be recorded.  Whether it asks, and may, the server says.
+ */
+static bool
+names_record(WireSpan pairs)
+{
+	size_t len = sizeof(BOARD_RECORD_SETTING) - 1;
+
+	for (size_t at = 0; at + len <= pairs.len; at++)
+		if (strncasecmp((const char *) pairs.data + at, BOARD_RECORD_SETTING, len) == 0)
+			return true;
+	return false;
+}
+
+/*
  * Takes a whole StartupMessage.
  */
 static void
@@ -279,8 +282,9 @@ take_startup(Session *session, uint32_t version)
 	session->tracker.minor_version = version & 0xffff;
 	session->is_recorded = !take_replay_token(session, startup_parameter(pairs, "options")) &&
 	                       decide_recording(session, pairs);
+	session->may_decline = names_record(pairs);
 	if (!session->is_recorded)
-		leave_out(session);
+		session_leave_out(session);
 	if (!check_packet(session, pairs, version))
 		return;
 	if (!count_session(session))

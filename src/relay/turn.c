@@ -158,7 +158,8 @@ turn_text_seen(Tracker *tracker, Text *text)
 {
 	Session *session = session_of(tracker);
 
-	if (!session->is_recorded)
+	/* one that may yet ask not to be recorded leaves no texts */
+	if (!session->is_recorded || (session->may_decline && !tracker->is_ready))
 		return;
 	follow_tables(session->relay);
 	record_text_used(session, text);

@@ -35,15 +35,19 @@ release_slot(int code, Datum arg)
 }
 
 /*
- * Writes to the slot which database the session is in: known at the end of the
- * transaction that starts the session up, so before the client may query.
+ * Writes to the slot which database the session is in, and whether it is recorded:
+ * known at the end of the transaction that starts the session up, so before the
+ * client may query.
  */
 static void
 note_database(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT && pgwt_my_slot &&
 	    !atomic_load(&pgwt_my_slot->redaction.rules_hash))
+	{
+		atomic_store(&pgwt_my_slot->is_unrecorded, !pgwt_record);
 		redaction_resolve(&pgwt_my_slot->redaction);
+	}
 	if (event == XACT_EVENT_COMMIT && pgwt_my_slot &&
 	    atomic_load(&pgwt_my_slot->database_oid) != MyDatabaseId)
 		atomic_store(&pgwt_my_slot->database_oid, MyDatabaseId);

@@ -37,6 +37,7 @@ extern char *pgwt_database;
 extern int pgwt_flush_interval;
 extern bool pgwt_synchronous_commit;
 extern int pgwt_node_id;
+extern bool pgwt_record;
 extern char *pgwt_redact_columns;
 extern char *pgwt_redact_types;
 extern int pgwt_retention;     /* minutes; 0: for ever */

@@ -30,6 +30,7 @@ char *pgwt_database;
 int pgwt_flush_interval;
 bool pgwt_synchronous_commit;
 int pgwt_node_id;
+bool pgwt_record;
 char *pgwt_redact_columns;
 char *pgwt_redact_types;
 int pgwt_retention;
@@ -255,6 +256,11 @@ define_capture(void)
 	define_int("part_interval",
 	           "Exchanges that take longer are recorded in parts; 0: they are not.", &part_interval,
 	           60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	DefineCustomBoolVariable(BOARD_RECORD_SETTING, "Whether this session is recorded.",
+	                         "It is set when a session starts, by superusers and by roles that "
+	                         "were granted SET on it.",
+	                         &pgwt_record, true, PGC_SU_BACKEND,
+	                         GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL, NULL, NULL);
 	for (int i = 0; i < RELAY_FILTERS; i++)
 		define_string(names[i], "Comma list that filters sessions; * is allowed at the end.",
 		              &filters[i], "", PGC_SIGHUP, GUC_LIST_INPUT, check_filter);
