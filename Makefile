@@ -7,7 +7,8 @@
 #   make unit            the plain-C unit tests alone, under ASan and UBSan
 #   make fuzz SECONDS=n  every fuzz target for n seconds
 #   make bench           all that is measured: bench-codec, the codec beside pgproto3 and a bare
-#                        function, and bench-traffic, the side port beside HAProxy and pgbouncer
+#                        function, bench-traffic, the side port beside HAProxy and pgbouncer, and
+#                        bench-replay, a replay beside pgreplay
 #   make docs/messages.md   prints the list of messages into that page
 #   make format          lays the sources out; check-format only says whether
 #   make check-includes  the include rule between the rooms of src/
@@ -138,7 +139,7 @@ all: pgwire_trace_journal
 PGXS := $(shell $(PG_CONFIG) --pgxs 2> /dev/null)
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out demo test bench bench-codec bench-traffic, $(or $(MAKECMDGOALS), all)),)
+else ifneq ($(filter-out demo test bench bench-codec bench-traffic bench-replay, $(or $(MAKECMDGOALS), all)),)
 $(error "$(PG_CONFIG)" was not found: install the server's development package, or set PG_CONFIG)
 endif
 
@@ -259,13 +260,16 @@ demo:
 test:
 	@dev/test
 
-bench: bench-traffic bench-codec
+bench: bench-traffic bench-codec bench-replay
 
 bench-codec:
 	@MAKE='$(MAKE)' bench/codec
 
 bench-traffic:
 	@MAKE='$(MAKE)' bench/run
+
+bench-replay:
+	@MAKE='$(MAKE)' bench/replay
 
 FORMATTED = $(wildcard src/*.h src/*/*.h src/*/*.c test/unit/*.c test/unit/*.h test/clients/*.c \
 	test/clients/*.h fuzz/*.[ch] bench/*.c)
@@ -288,5 +292,5 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
-	check-warnings FORCE demo test bench bench-codec bench-traffic format check-format check-includes fuzz \
+	check-warnings FORCE demo test bench bench-codec bench-traffic bench-replay format check-format check-includes fuzz \
 	check-lists

@@ -68,37 +68,76 @@ CREATE TABLE pgwire_trace.replay_run_session (
 	sent bigint NOT NULL,
 	filtered bigint NOT NULL,
 	skipped bigint NOT NULL,
+	unsent bigint GENERATED ALWAYS AS (captured - sent - filtered - skipped) STORED,
 	reason text,
 	PRIMARY KEY (run_id, session_id)
 );
 REVOKE ALL ON pgwire_trace.replay_run_session FROM PUBLIC;
-COMMENT ON TABLE pgwire_trace.replay_run_session IS 'One row a session that a replay was to run.';
+COMMENT ON TABLE pgwire_trace.replay_run_session IS 'One row a session that a replay was to run; captured = sent + filtered + skipped + unsent.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.run_id IS 'Replay.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.session_id IS 'Recorded session.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.state IS 'planned, running, finished, lost or skipped.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.captured IS 'Its exchanges; startup, terminate and async ones are not counted.';
-COMMENT ON COLUMN pgwire_trace.replay_run_session.sent IS 'Exchanges that were sent, counted when the session ends.';
+COMMENT ON COLUMN pgwire_trace.replay_run_session.sent IS 'Exchanges that were sent and have ended, one way or another.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.filtered IS 'Exchanges that were not to be sent.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.skipped IS 'Exchanges that could not be sent.';
+COMMENT ON COLUMN pgwire_trace.replay_run_session.unsent IS 'Exchanges that were to be sent, and are not yet, or never were.';
 COMMENT ON COLUMN pgwire_trace.replay_run_session.reason IS 'Why it was skipped or lost.';
 
-CREATE TABLE pgwire_trace.replay_run_exchange (
+CREATE TABLE pgwire_trace.replay_run_sent (
+	run_id bigint NOT NULL REFERENCES pgwire_trace.replay_run_state ON DELETE CASCADE,
+	session_ids bigint[] NOT NULL,
+	exchange_nos bigint[] NOT NULL,
+	sent_at timestamptz[] NOT NULL,
+	duration_ms float8[] NOT NULL,
+	late_ms float8[] NOT NULL,
+	target_late_ms float8[] NOT NULL,
+	row_counts bigint[] NOT NULL,
+	row_digests bigint[] NOT NULL,
+	sqlstates text[] NOT NULL
+);
+CREATE INDEX replay_run_sent_key ON pgwire_trace.replay_run_sent (run_id);
+REVOKE ALL ON pgwire_trace.replay_run_sent FROM PUBLIC;
+COMMENT ON TABLE pgwire_trace.replay_run_sent IS 'Exchanges that replays sent, many a row: an array a column of view replay_run_exchange, which is what to read.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.run_id IS 'Replay.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.session_ids IS 'Recorded sessions.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.exchange_nos IS 'Their exchanges.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.sent_at IS 'When the first byte of each was sent.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.duration_ms IS 'As in replay_run_exchange, as all that follow.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.late_ms IS 'Milliseconds that the replayer was late.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.target_late_ms IS 'Milliseconds behind the recorded schedule because of the target.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.row_counts IS 'Sums of the rows that command tags name.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.row_digests IS 'Digests of rows.';
+COMMENT ON COLUMN pgwire_trace.replay_run_sent.sqlstates IS 'SQLSTATEs of first errors.';
+
+CREATE TABLE pgwire_trace.replay_run_unsent (
 	run_id bigint NOT NULL REFERENCES pgwire_trace.replay_run_state ON DELETE CASCADE,
 	session_id bigint NOT NULL,
 	exchange_no bigint NOT NULL,
 	outcome text NOT NULL,
-	reason text,
-	sent_at timestamptz,
-	duration_ms float8,
-	late_ms float8,
-	target_late_ms float8,
-	row_count bigint,
-	row_digest bigint,
-	sqlstate text
+	reason text NOT NULL
 );
-CREATE INDEX replay_run_exchange_key ON pgwire_trace.replay_run_exchange (run_id, session_id, exchange_no);
+CREATE INDEX replay_run_unsent_key ON pgwire_trace.replay_run_unsent (run_id, session_id, exchange_no);
+REVOKE ALL ON pgwire_trace.replay_run_unsent FROM PUBLIC;
+COMMENT ON TABLE pgwire_trace.replay_run_unsent IS 'Exchanges that replays filtered or skipped, those of sessions that were skipped whole aside; read view replay_run_exchange.';
+COMMENT ON COLUMN pgwire_trace.replay_run_unsent.run_id IS 'Replay.';
+COMMENT ON COLUMN pgwire_trace.replay_run_unsent.session_id IS 'Recorded session.';
+COMMENT ON COLUMN pgwire_trace.replay_run_unsent.exchange_no IS 'Its exchange.';
+COMMENT ON COLUMN pgwire_trace.replay_run_unsent.outcome IS 'filtered or skipped.';
+COMMENT ON COLUMN pgwire_trace.replay_run_unsent.reason IS 'Why it was not sent.';
+
+CREATE VIEW pgwire_trace.replay_run_exchange WITH (security_invoker = true) AS
+SELECT s.run_id, u.session_id, u.exchange_no, 'sent' AS outcome, NULL::text AS reason, u.sent_at,
+	   u.duration_ms, u.late_ms, u.target_late_ms, u.row_count, u.row_digest, u.sqlstate
+FROM pgwire_trace.replay_run_sent s,
+	 ROWS FROM (unnest(s.session_ids), unnest(s.exchange_nos), unnest(s.sent_at), unnest(s.duration_ms),
+		unnest(s.late_ms), unnest(s.target_late_ms), unnest(s.row_counts), unnest(s.row_digests), unnest(s.sqlstates))
+	 u (session_id, exchange_no, sent_at, duration_ms, late_ms, target_late_ms, row_count, row_digest, sqlstate)
+UNION ALL
+SELECT n.run_id, n.session_id, n.exchange_no, n.outcome, n.reason, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM pgwire_trace.replay_run_unsent n;
 REVOKE ALL ON pgwire_trace.replay_run_exchange FROM PUBLIC;
-COMMENT ON TABLE pgwire_trace.replay_run_exchange IS 'One row an exchange that a replay sent, filtered or skipped; those of sessions that were skipped whole have none.';
+COMMENT ON VIEW pgwire_trace.replay_run_exchange IS 'One row an exchange that a replay sent, filtered or skipped; those of sessions that were skipped whole have none.';
 COMMENT ON COLUMN pgwire_trace.replay_run_exchange.run_id IS 'Replay.';
 COMMENT ON COLUMN pgwire_trace.replay_run_exchange.session_id IS 'Recorded session.';
 COMMENT ON COLUMN pgwire_trace.replay_run_exchange.exchange_no IS 'Its exchange.';

@@ -79,6 +79,15 @@ typedef struct PlanSession
 	uint64_t first; /* of its exchanges */
 	uint32_t count;
 	uint32_t conninfo; /* number of its connection string */
+
+	/*
+	 * What is sent before the first exchange, and compared with nothing: requests, each
+	 * ended by a Query or a Sync.  A Query that fails loses the session; a Parse that
+	 * fails does not, as who binds it then gets an error of its own.
+	 */
+	uint32_t prelude_len;
+	uint32_t prelude_requests; /* so many ReadyForQuery answer it */
+	uint64_t prelude_at;
 } PlanSession;
 
 /* A plan that is being written. */

@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -59,7 +60,8 @@ typedef struct Run
 	pid_t child;
 	int link;
 	RunEnd end;
-	char *message; /* why it was aborted */
+	char *message;       /* why it was aborted */
+	double plan_seconds; /* of processor time */
 	bool is_paused;
 	bool is_cancelled;
 } Run;
@@ -497,7 +499,20 @@ take_request(dsm_handle handle)
 }
 
 /*
- * Writes the run's end.
+ * Returns the processor time that a process, or its ended children, took.
+ */
+static double
+processor_seconds(int whose)
+{
+	struct rusage usage;
+
+	getrusage(whose, &usage);
+	return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/*
+ * Writes the run's end, and logs what it took.
  */
 static void
 finish_run(void)
@@ -509,6 +524,11 @@ finish_run(void)
 	replay_record_state(run.request->run_id, states[run.end], run.message);
 	ForceSyncCommit();
 	commit();
+	ereport(LOG, (errmsg("pgwire_trace replay %lld: %s", (long long) run.request->run_id,
+	                     states[run.end]),
+	              errdetail("Processor time: network %.3f s, plan %.3f s, storing %.3f s.",
+	                        processor_seconds(RUSAGE_CHILDREN), run.plan_seconds,
+	                        processor_seconds(RUSAGE_SELF) - run.plan_seconds)));
 }
 
 /*
@@ -518,6 +538,7 @@ static void
 plan_and_run(void)
 {
 	plan();
+	run.plan_seconds = processor_seconds(RUSAGE_SELF);
 	start_child();
 	loop();
 	end_child();

@@ -2,8 +2,10 @@
  * worker_store.c
  *	  The child's records become rows.
  *
- * Rows wait in arrays, a column each, and are inserted many at a time.  The run's
- * counts change in the same transaction, so that who reads them sees what the rows
+ * Rows wait in arrays, a column each, and are inserted many at a time.  Exchanges that
+ * were sent, of which there are most by far, stay arrays: a row of replay_run_sent
+ * holds a batch of them, which costs a tenth of as many rows.  The counts of run and
+ * sessions change in the same transaction, so that who reads them sees what the rows
  * say.  Texts of the target's are shown as text where they are valid in the
  * database's encoding, else as {"hex": ...}.
  */
@@ -41,7 +43,8 @@ struct ReplayStore
 {
 	int64 run_id;
 	MemoryContext context; /* of what waits */
-	Rows exchanges;
+	Rows exchanges;        /* that were sent */
+	Rows unsent;
 	Rows differences;
 	Rows sessions;
 	int64 sent; /* since the last write */
@@ -51,20 +54,28 @@ struct ReplayStore
 };
 
 static const char exchanges_sql[] =
-    "INSERT INTO pgwire_trace.replay_run_exchange (run_id, session_id, exchange_no, outcome,"
-    " reason, sent_at, duration_ms, late_ms, target_late_ms, row_count, row_digest, sqlstate)"
-    " SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    "INSERT INTO pgwire_trace.replay_run_sent (run_id, session_ids, exchange_nos, sent_at,"
+    " duration_ms, late_ms, target_late_ms, row_counts, row_digests, sqlstates)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+static const char sent_sql[] =
+    "UPDATE pgwire_trace.replay_run_session s SET sent = s.sent + u.sent"
+    " FROM (SELECT session_id, count(*) AS sent FROM unnest($2) u (session_id) GROUP BY 1) u"
+    " WHERE s.run_id = $1 AND s.session_id = u.session_id";
+
+static const char unsent_sql[] =
+    "INSERT INTO pgwire_trace.replay_run_unsent (run_id, session_id, exchange_no, outcome, reason)"
+    " SELECT $1, * FROM unnest($2, $3, $4, $5)";
 
 static const char differences_sql[] =
     "INSERT INTO pgwire_trace.replay_divergence (run_id, session_id, exchange_no, statement_no,"
     " verdict, is_root, caused_by_exchange_no, captured, replayed, at)"
     " SELECT $1, *, pg_catalog.clock_timestamp() FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)";
 
-static const char sessions_sql[] =
-    "UPDATE pgwire_trace.replay_run_session s"
-    " SET state = u.state, sent = coalesce(u.sent, s.sent), reason = coalesce(u.reason, s.reason)"
-    " FROM unnest($2, $3, $4, $5) WITH ORDINALITY u (session_id, state, sent, reason, no)"
-    " WHERE s.run_id = $1 AND s.session_id = u.session_id";
+static const char sessions_sql[] = "UPDATE pgwire_trace.replay_run_session s"
+                                   " SET state = u.state, reason = coalesce(u.reason, s.reason)"
+                                   " FROM unnest($2, $3, $4) u (session_id, state, reason)"
+                                   " WHERE s.run_id = $1 AND s.session_id = u.session_id";
 
 static const char counts_sql[] =
     "UPDATE pgwire_trace.replay_run_state SET sent = sent + $2, divergences = divergences + $3,"
@@ -122,11 +133,28 @@ set(Rows *rows, int column, Datum value)
 }
 
 /*
+ * Runs a command, which is prepared the first time.
+ */
+static void
+run_prepared(SPIPlanPtr *plan, const char *sql, int count, Oid *types, Datum *values)
+{
+	if (!*plan)
+	{
+		*plan = SPI_prepare(sql, count, types);
+		if (!*plan || SPI_keepplan(*plan) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	}
+	if (SPI_execute_plan(*plan, values, NULL, false, 0) < 0)
+		elog(ERROR, "SPI_execute_plan failed");
+}
+
+/*
  * Writes the rows.
  */
 static void
 rows_write(ReplayStore *store, Rows *rows)
 {
+	static SPIPlanPtr count_sent;
 	Oid types[MAX_COLUMNS + 1] = {INT8OID};
 	Datum values[MAX_COLUMNS + 1] = {Int64GetDatum(store->run_id)};
 	int dims[1] = {rows->count};
@@ -145,14 +173,9 @@ rows_write(ReplayStore *store, Rows *rows)
 		values[i + 1] = PointerGetDatum(construct_md_array(
 		    rows->values[i], rows->nulls[i], 1, dims, lower, rows->types[i], len, by_value, align));
 	}
-	if (!rows->plan)
-	{
-		rows->plan = SPI_prepare(rows->sql, rows->columns + 1, types);
-		if (!rows->plan || SPI_keepplan(rows->plan) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	}
-	if (SPI_execute_plan(rows->plan, values, NULL, false, 0) < 0)
-		elog(ERROR, "SPI_execute_plan failed");
+	run_prepared(&rows->plan, rows->sql, rows->columns + 1, types, values);
+	if (rows == &store->exchanges)
+		run_prepared(&count_sent, sent_sql, 2, types, values);
 }
 
 /*
@@ -161,18 +184,19 @@ rows_write(ReplayStore *store, Rows *rows)
 ReplayStore *
 replay_store_begin(int64 run_id)
 {
-	static const Oid exchange_types[] = {INT8OID,        INT8OID,   TEXTOID,   TEXTOID,
-	                                     TIMESTAMPTZOID, FLOAT8OID, FLOAT8OID, FLOAT8OID,
-	                                     INT8OID,        INT8OID,   TEXTOID};
+	static const Oid exchange_types[] = {INT8OID,   INT8OID, TIMESTAMPTZOID, FLOAT8OID, FLOAT8OID,
+	                                     FLOAT8OID, INT8OID, INT8OID,        TEXTOID};
+	static const Oid unsent_types[] = {INT8OID, INT8OID, TEXTOID, TEXTOID};
 	static const Oid difference_types[] = {INT8OID, INT8OID, INT4OID,  TEXTOID,
 	                                       BOOLOID, INT8OID, JSONBOID, JSONBOID};
-	static const Oid session_types[] = {INT8OID, TEXTOID, INT8OID, TEXTOID};
+	static const Oid session_types[] = {INT8OID, TEXTOID, TEXTOID};
 	ReplayStore *store = palloc0(sizeof(ReplayStore));
 
 	store->run_id = run_id;
 	store->context =
 	    AllocSetContextCreate(CurrentMemoryContext, "replay results", ALLOCSET_DEFAULT_SIZES);
 	rows_begin(&store->exchanges, exchanges_sql, lengthof(exchange_types), exchange_types);
+	rows_begin(&store->unsent, unsent_sql, lengthof(unsent_types), unsent_types);
 	rows_begin(&store->differences, differences_sql, lengthof(difference_types), difference_types);
 	rows_begin(&store->sessions, sessions_sql, lengthof(session_types), session_types);
 	store->since = GetCurrentTimestamp();
@@ -199,22 +223,21 @@ take_exchange(ReplayStore *store, const LinkExchange *record)
 	rows_add(store, rows);
 	set(rows, 0, Int64GetDatum(record->session_id));
 	set(rows, 1, Int64GetDatum(record->exchange_no));
-	set(rows, 2, CStringGetTextDatum("sent"));
-	set(rows, 4, TimestampTzGetDatum(record->sent_at));
+	set(rows, 2, TimestampTzGetDatum(record->sent_at));
 	if (record->is_answered)
 	{
-		set(rows, 5, milliseconds(record->duration_us));
-		set(rows, 8, Int64GetDatum(record->row_count));
+		set(rows, 3, milliseconds(record->duration_us));
+		set(rows, 6, Int64GetDatum(record->row_count));
 	}
 	if (record->late_us >= 0)
 	{
-		set(rows, 6, milliseconds(record->late_us));
-		set(rows, 7, milliseconds(record->target_late_us));
+		set(rows, 4, milliseconds(record->late_us));
+		set(rows, 5, milliseconds(record->target_late_us));
 	}
 	if (record->has_digest)
-		set(rows, 9, Int64GetDatum((int64) record->row_digest));
+		set(rows, 7, Int64GetDatum((int64) record->row_digest));
 	if (record->sqlstate[0])
-		set(rows, 10, PointerGetDatum(cstring_to_text_with_len(record->sqlstate, 5)));
+		set(rows, 8, PointerGetDatum(cstring_to_text_with_len(record->sqlstate, 5)));
 	store->sent++;
 }
 
@@ -226,7 +249,7 @@ replay_store_unsent(ReplayStore *store, int64 session_id, int64 exchange_no, Pla
                     const char *reason)
 {
 	MemoryContext before = MemoryContextSwitchTo(store->context);
-	Rows *rows = &store->exchanges;
+	Rows *rows = &store->unsent;
 
 	rows_add(store, rows);
 	set(rows, 0, Int64GetDatum(session_id));
@@ -387,10 +410,8 @@ take_session(ReplayStore *store, const LinkSession *record, const char *text, Si
 	rows_add(store, rows);
 	set(rows, 0, Int64GetDatum(record->session_id));
 	set(rows, 1, CStringGetTextDatum(states[record->state]));
-	if (record->state != LINK_SESSION_RUNNING)
-		set(rows, 2, Int64GetDatum((int64) record->sent));
 	if (len > 0)
-		set(rows, 3, CStringGetTextDatum(replay_safe_text(text, len)));
+		set(rows, 2, CStringGetTextDatum(replay_safe_text(text, len)));
 }
 
 /*
@@ -429,7 +450,8 @@ replay_store_record(ReplayStore *store, LinkKind kind, const char *data, Size si
 bool
 replay_store_is_due(const ReplayStore *store)
 {
-	int waiting = store->exchanges.count + store->differences.count + store->sessions.count;
+	int waiting = store->exchanges.count + store->unsent.count + store->differences.count +
+	              store->sessions.count;
 
 	return waiting >= DUE_ROWS || (waiting > 0 && GetCurrentTimestamp() - store->since >= DUE_US);
 }
@@ -445,14 +467,7 @@ write_counts(ReplayStore *store)
 	Datum values[4] = {Int64GetDatum(store->run_id), Int64GetDatum(store->sent),
 	                   Int64GetDatum(store->divergences), Int64GetDatum(store->roots)};
 
-	if (!plan)
-	{
-		plan = SPI_prepare(counts_sql, 4, types);
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	}
-	if (SPI_execute_plan(plan, values, NULL, false, 0) < 0)
-		elog(ERROR, "SPI_execute_plan failed");
+	run_prepared(&plan, counts_sql, 4, types, values);
 }
 
 /*
@@ -461,13 +476,13 @@ write_counts(ReplayStore *store)
 void
 replay_store_write(ReplayStore *store)
 {
-	Rows *all[] = {&store->exchanges, &store->differences, &store->sessions};
+	Rows *all[] = {&store->exchanges, &store->unsent, &store->differences, &store->sessions};
 
-	for (int i = 0; i < 3; i++)
+	for (Size i = 0; i < lengthof(all); i++)
 		rows_write(store, all[i]);
 	if (store->sent > 0 || store->divergences > 0)
 		write_counts(store);
-	for (int i = 0; i < 3; i++)
+	for (Size i = 0; i < lengthof(all); i++)
 		all[i]->count = all[i]->size = 0;
 	MemoryContextReset(store->context);
 	store->sent = store->divergences = store->roots = 0;
