@@ -31,7 +31,7 @@ RELAY_FILES = \
 	record redact relay_main row secure session startup text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
-	query_ids redaction relays resolve settings spawn supervisor tls unix_socket upstream utility
+	query_ids redaction relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility
 STORE_FILES = batch blame connect ids keep partition pass position ready rows series tables text writer
 READ_FILES = \
 	container encoding exchange explain follow guard input items known parameter rest run script \

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use PgwireTrace::Net;
+use JSON::PP ();
 use PgwireTrace qw(poll run_client);
 use PgwireTrace::Login qw(compare_logins login_all);
 use PostgreSQL::Test::Utils;
@@ -171,6 +172,23 @@ $server->sql(join(";\n", 'create role grouped', @roles, 'grant grouped to samero
 
 cmp_ok(scalar @rows, '>=', 60, 'combinations: ' . scalar @rows);
 compare_logins($server, \@rows);
+
+# ---- GSSAPI encryption, which the side port declines ----
+
+{
+	my %where = (host => PgwireTrace::Net::SERVER, port => $server->side_port, password => $right);
+	for my $user ('no_gss', 'at_other_network', 'u01')
+	{
+		my ($with, $without, $main) = login_all({ %where, user => $user, gss => JSON::PP::true },
+			{ %where, user => $user }, { %where, user => $user, port => $node->port });
+		is($without->{hint}, $main->{hint}, "$user: the same hint, or none, as on the main port");
+		is($with->{message}, $main->{message}, "$user asked for GSSAPI encryption: the server's message");
+		like($with->{hint}, qr/"hostgssenc" never match\. Connect to the server's own port, or use TLS/,
+			"$user asked for GSSAPI encryption: what to use instead");
+	}
+	my ($in) = login_all({ %where, user => 'at_all', gss => JSON::PP::true });
+	is($in->{verdict}, 'in', 'who asked for GSSAPI encryption goes on without it, by a line that lets it');
+}
 
 # ---- what the log says ----
 

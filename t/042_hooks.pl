@@ -156,6 +156,19 @@ sub carrier_ports
 	$client->close;
 }
 {
+	# a carrier that has lost its token is no ordinary client, whatever its own line says
+	my $strip = $node->data_dir . '/strip.open';
+	append_to_file($strip, '');
+	my $client = $server->connect_raw;
+	$client->send_bytes(startup_packet(user => 'open', database => 'postgres') . query('select 1'));
+	is($client->until_closed, 'E', 'a carrier without its token: FATAL');
+	is("$client->{error}{S} $client->{error}{C} $client->{error}{M}",
+		'FATAL 28000 carrier token of pgwire_trace is not valid', 'in these words');
+	unlink $strip;
+	is($server->sql("select count(*) from pg_stat_activity where usename = 'open'"), '0',
+		'and no session');
+}
+{
 	my ($client, $token) = next_token('open');
 	my ($backend) = $server->sql("select pid from pg_stat_activity where backend_type ="
 		  . " 'checkpointer'");

@@ -6,6 +6,7 @@ use warnings;
 
 use PgwireTrace::Net;
 use IO::Socket::INET;
+use IO::Socket::IP ();
 use PgwireTrace qw(poll run_client);
 use PgwireTrace::Client qw(startup_packet);
 use PgwireTrace::Login qw(compare_logins login_all);
@@ -115,13 +116,72 @@ CONF
 	$server->node->stop;
 }
 
+# ---- a server that is named, not numbered ----
+
+{
+	# 127.0.0.1 is nobody's, and the name another machine's too
+	append_to_file('/etc/hosts', "10.77.0.77 server.example.test\n");
+	my $server = PgwireTrace->start('named', extension => 0, hba => <<'HBA', conf => <<"CONF");
+local all all trust
+host all all 10.77.0.2/32 scram-sha-256
+host all all all trust
+HBA
+listen_addresses = 'server.example.test'
+pgwire_trace.listen_addresses = '${\PgwireTrace::Net::OWN}'
+CONF
+	my %job = (host => PgwireTrace::Net::OWN, port => $server->side_port, user => 'alice',
+		password => $right, query => "select inet_client_addr() || ' ' || inet_server_addr()");
+
+	$server->sql("create role alice login password '$right'; create extension pgwire_trace");
+	my $result;
+	ok(poll(sub { ($result) = login_all({%job}); $result->{verdict} eq 'in' }),
+		'a server that listens by its name alone is found');
+	is($result->{row}, PgwireTrace::Net::OWN . '/32 ' . PgwireTrace::Net::SERVER . '/32', 'by its address');
+	is($server->stat_relay('last_error', 'max'), '', 'nothing to complain of');
+
+	$server->sql("alter system set listen_addresses = 'server.example.test, gone.invalid'");
+	$server->node->restart;
+	ok(poll(sub { (login_all({%job}))[0]{verdict} eq 'in' }), 'the same after a restart');
+	ok($server->wait_for("select last_error ~ 'could not resolve host name .gone.invalid. in .listen_addresses.'"
+		  . ' from pgwire_trace.stat_relay'), 'a name that nobody knows is named');
+	$server->node->stop;
+}
+
+# ---- link-local addresses ----
+
+SKIP:
+{
+	my $address = 'fe80::77%lo';
+	my $probe = IO::Socket::IP->new(Listen => 1, LocalHost => $address) or
+	  skip "no link-local address: $@", 4;
+	close $probe;
+	my $server = PgwireTrace->start('link_local', hba => <<"HBA", conf => <<"CONF");
+local all all trust
+host all $me 127.0.0.1/32 trust
+host all alice,bob 127.0.0.1/32 trust
+host all alice fe80::/10 scram-sha-256
+HBA
+listen_addresses = '127.0.0.1,$address'
+pgwire_trace.listen_addresses = '127.0.0.1,$address'
+log_line_prefix = '<%h> '
+CONF
+	$server->sql("create role $_ login password '$right'") for qw(alice bob);
+	my @rows = map { { name => "link-local, $_->[0] $_->[1]", user => $_->[0], password => $_->[1],
+		host => $address, direct => $_->[2], expect => 'same', asks => 1 } }
+	  [ 'alice', $right, 'in' ], [ 'alice', 'wrong', 'refused' ], [ 'bob', $right, 'refused' ];
+	compare_logins($server, \@rows);
+	my ($refused) = login_all({ host => $address, port => $server->side_port, user => 'bob' });
+	like($refused->{message}, qr/for host "fe80::\w+%lo"/, 'its interface is part of the address');
+	$server->node->stop;
+}
+
 # ---- another program where relays look for the server ----
 
 {
-	# the server listens where its host's name says, so 127.0.0.1 is left to whoever comes
+	# it was there first: the server has to do without that address, and says so in its log
 	my $server = PgwireTrace->start('elsewhere', extension => 0, started => 0,
 		hba => "local all all trust\nhost all all all trust\n", conf => <<"CONF");
-listen_addresses = 'server.example.test'
+listen_addresses = '127.0.0.1, ${\PgwireTrace::Net::OWN}'
 pgwire_trace.listen_addresses = '${\PgwireTrace::Net::SERVER}'
 CONF
 	my $impostor = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1',

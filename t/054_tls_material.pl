@@ -199,6 +199,47 @@ $server->sql('drop database dropped');
 cmp_ok(Time::HiRes::time() - $begun, '<', 2, 'the supervisor answers the server meanwhile');
 ok(poll(sub { slurp_file("/proc/$supervisor/task/$supervisor/children") !~ /\d+ \d+/ }), 'it ends');
 
+# ---- a supervisor that dies ----
+
+{
+	my $before = shown($node->port);
+	is(shown($server->side_port), $before, 'both show the same');
+	$certificates->install($server, $before eq $old ? 'other' : 'server');
+	my $supervisor = supervisor_pid();
+	kill 'KILL', $supervisor;
+	ok(poll(sub { (eval { supervisor_pid() } // $supervisor) != $supervisor && side('') eq 'in' }),
+		'the supervisor dies, and the server restarts its sessions');
+	is(shown($node->port), $before, 'the server goes on with the certificate that it has');
+	is(shown($server->side_port), $before, 'and so do we, whatever is on disk');
+	$supervisor = supervisor_pid();
+	kill 'TERM', $supervisor;
+	ok(poll(sub { (eval { supervisor_pid() } // $supervisor) != $supervisor && side('') eq 'in' }),
+		'the supervisor is ended');
+	is(shown($server->side_port), $before, 'the same');
+	$certificates->install($server, 'server');
+	$node->reload;
+	ok(poll(sub { shown($server->side_port) eq $old && bound() eq 'in' }), 'a reload reads what is on disk');
+}
+
+# ---- a first time that fails ----
+
+{
+	# it works for the server, then not at all until later
+	my $once = PostgreSQL::Test::Utils::tempdir() . '/once';
+	install_encrypted('server', 'secret');
+	$server->sql('alter system set ssl_passphrase_command = $$test -e ' . "$once.late && echo secret || "
+		  . "{ test ! -e $once && touch $once && echo secret; }" . '$$');
+	$node->restart;
+	ok(poll(sub { ($server->try_sql("select 1 from pgwire_trace.stat_relay where last_error ~"
+			. " 'clients get no TLS until it can be read'"))[1] }),
+		'a passphrase command that fails at the start: stat_relay says so');
+	like(side(''), qr/does not support SSL/, 'and there is no TLS');
+	append_to_file("$once.late", '');
+	ok(poll(sub { bound() eq 'in' }), 'it is tried again without a reload');
+	$server->sql("alter system set ssl_passphrase_command = 'sleep 3; echo secret'");
+	$node->reload;
+}
+
 $node->stop;
 $node->start;
 my $answer = side('');

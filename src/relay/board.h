@@ -186,6 +186,8 @@ typedef struct BoardSlot
 	BoardU32 client_family;   /* AF_INET, AF_INET6, AF_UNIX */
 	BoardU32 client_port;     /* host byte order */
 	BoardU64 client_addr[2];  /* network byte order, as in memory */
+	BoardU32 client_scope;    /* AF_INET6: the interface of a link-local address; 0: none */
+	BoardU32 client_gss;      /* 1: the client asked for GSSAPI encryption, in vain */
 	BoardU32 client_uid;      /* AF_UNIX: the peer's, from our own socket; UINT32_MAX: unknown */
 	BoardU32 client_tls;      /* 1: the client's leg has TLS, and so has the carrier */
 	BoardU32 certificate_len; /* of what board_certificate() points to; 0: it sent none */

@@ -172,12 +172,15 @@ fill_slot(Session *session, BoardSlot *slot)
 	const struct sockaddr_storage *addr = &session->client_addr;
 	uint64_t bytes[2];
 	uint32_t port = take_address(addr, bytes);
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) addr;
 
 	atomic_store(&slot->session_id, session->session_id);
 	atomic_store(&slot->client_family, addr->ss_family);
 	atomic_store(&slot->client_port, port);
 	atomic_store(&slot->client_addr[0], bytes[0]);
 	atomic_store(&slot->client_addr[1], bytes[1]);
+	atomic_store(&slot->client_scope, addr->ss_family == AF_INET6 ? in6->sin6_scope_id : 0);
+	atomic_store(&slot->client_gss, session->asked_gss);
 	atomic_store(&slot->client_uid, session->client_uid);
 	fill_carrier(slot, session->server.fd);
 	atomic_store(&slot->cancel_key, 0);

@@ -83,6 +83,7 @@ typedef struct Session
 	bool is_waiting;  /* in unauthenticated */
 	bool saw_ssl;
 	bool saw_gss;
+	bool asked_gss;   /* by a GSSENCRequest, which was declined */
 	uint32_t answers; /* one-byte answers, the first bytes of exchange 0 */
 	Buffer input;     /* startup: what came; later: bytes kept back until AuthenticationOk */
 	Buffer packet;    /* the client's own StartupMessage or CancelRequest */

@@ -325,7 +325,10 @@ take_packet(Session *session, uint32_t length, uint32_t code)
 	if (code == SSL_REQUEST_CODE && length == 8)
 		return take_ssl_request(session);
 	if (code == GSSENC_REQUEST_CODE && length == 8)
+	{
+		session->asked_gss = true;
 		return answer_encryption(session, &session->saw_gss, "GSSENCRequest", 'N');
+	}
 	session->packet_at = session->tracker.first ? session->tracker.first->request.bytes : 0;
 	tracker_add_startup(&session->tracker, WIRE_FRONTEND, input->data, length, session_now(session),
 	                    code == CANCEL_REQUEST_CODE ? HAS_CANCEL : HAS_STARTUP);

@@ -8,6 +8,7 @@
  * file exists in memory alone, is sealed, and goes to relays and nobody else.
  *
  *		tls_bundle_make
+ *		tls_bundle_new, tls_bundle_seal		the file itself, for a copy
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -303,6 +304,24 @@ try_bundle(Maker *maker)
 }
 
 /*
+ * Makes an empty file in memory.
+ */
+int
+tls_bundle_new(void)
+{
+	return memfd_create("pgwire_trace TLS", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+/*
+ * Sees to it that nobody changes a bundle any more.
+ */
+void
+tls_bundle_seal(int bundle)
+{
+	fcntl(bundle, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+}
+
+/*
  * Makes a bundle of what the settings name.
  */
 int
@@ -311,7 +330,7 @@ tls_bundle_make(const TlsSettings *settings, char error[TLS_ERROR_SIZE])
 	Maker maker = {.settings = settings, .error = error};
 
 	error[0] = '\0';
-	maker.fd = memfd_create("pgwire_trace TLS", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	maker.fd = tls_bundle_new();
 	if (maker.fd < 0)
 	{
 		fail(&maker, "could not make a file in memory: %s", strerror(errno));
@@ -319,7 +338,7 @@ tls_bundle_make(const TlsSettings *settings, char error[TLS_ERROR_SIZE])
 	}
 	if (fill_bundle(&maker) && try_bundle(&maker))
 	{
-		fcntl(maker.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+		tls_bundle_seal(maker.fd);
 		return maker.fd;
 	}
 	close(maker.fd);

@@ -39,4 +39,8 @@ typedef struct TlsSettings
 /* Makes a bundle of what the settings name. Returns its descriptor; -1: error says why. */
 extern int tls_bundle_make(const TlsSettings *settings, char error[TLS_ERROR_SIZE]);
 
+/* Makes an empty file for a bundle; -1 with errno. And makes it one that nobody can change. */
+extern int tls_bundle_new(void);
+extern void tls_bundle_seal(int bundle);
+
 #endif /* RELAY_TLS_BUNDLE_H */

@@ -171,6 +171,8 @@ on_authentication(Port *port, int status)
 	}
 	if (door.slot || auth_has_token(port))
 		authenticate(port, status);
+	else if (auth_lacks_token(port))
+		auth_refuse_token(&door, port);
 	else
 		auth_tell(&door, port, status);
 	/* the end of the authentication: from here on nothing of ours is in the way */

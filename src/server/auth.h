@@ -61,6 +61,12 @@ extern void auth_run_line(AuthDoor *door, Port *port);
 /* Tells whether the connection's options hold a token. */
 extern bool auth_has_token(const Port *port);
 
+/* Tells whether a connection without a token is one of a relay's all the same. */
+extern bool auth_lacks_token(const Port *port);
+
+/* Ends the connection because of its token. */
+pg_noreturn extern void auth_refuse_token(AuthDoor *door, Port *port);
+
 /* Takes the token out of the options and its slot for this backend; FATAL if it is not valid. */
 extern void auth_take_slot(AuthDoor *door, Port *port);
 

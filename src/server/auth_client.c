@@ -47,6 +47,7 @@ read_address(const BoardSlot *slot, SockAddr *address)
 	{
 		memcpy(&in6->sin6_addr, bytes, sizeof(in6->sin6_addr));
 		in6->sin6_port = number;
+		in6->sin6_scope_id = atomic_load(&slot->client_scope);
 		address->salen = sizeof(*in6);
 	}
 	else

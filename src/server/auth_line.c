@@ -103,6 +103,40 @@ rejects(const HbaLine *line, const Port *port)
 }
 
 /*
+ * Adds a hint to what the server says of a client that asked for GSSAPI encryption:
+ * on the main port it might have been let in.  It is told whether or not there are
+ * such lines, so it gives nothing away.
+ */
+static void
+hint_at_gss(void *arg)
+{
+	(void) arg;
+	if (geterrcode() == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
+		errhint("GSSAPI encryption does not work through pgwire_trace, so lines that begin with "
+		        "\"hostgssenc\" never match. Connect to the server's own port, or use TLS with "
+		        "scram-sha-256, cert or another method.");
+}
+
+/*
+ * Has the server end the connection of a client that its line rejects.
+ */
+static void
+reject(AuthDoor *door, Port *port)
+{
+	ErrorContextCallback context = {error_context_stack, hint_at_gss, NULL};
+
+	auth_tell(door, port, STATUS_ERROR);
+#ifdef ENABLE_GSS
+	if (atomic_load(&door->slot->client_gss))
+		error_context_stack = &context;
+#endif
+	auth_run_line(door, port);
+	ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
+	                errmsg("the server let in a client that pg_hba.conf line %d rejects",
+	                       door->line->linenumber)));
+}
+
+/*
  * Tells whether a method can work through a relay: those that put their questions
  * to the client itself.  A method that is not known here cannot.
  */
@@ -140,13 +174,7 @@ auth_judge(AuthDoor *door, Port *port)
 	hba_getauthmethod(port);
 	door->line = port->hba;
 	if (rejects(door->line, port))
-	{
-		auth_tell(door, port, STATUS_ERROR);
-		auth_run_line(door, port);
-		ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
-		                errmsg("the server let in a client that pg_hba.conf line %d rejects",
-		                       door->line->linenumber)));
-	}
+		reject(door, port);
 	if (!works(door->line->auth_method))
 		refuse_method(door, port);
 	if (!auth_carrier_stands(door, &door->work))

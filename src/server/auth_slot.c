@@ -10,6 +10,7 @@
  * come from where the relay's carrier does.
  *
  *		auth_has_token		tells whether there is one
+ *		auth_lacks_token	tells whether there should be one
  *		auth_take_slot		takes the slot, or ends the connection
  */
 #include "server/auth.h"
@@ -150,6 +151,51 @@ comes_from_relay(const BoardSlot *slot, const Port *port)
 }
 
 /*
+ * Tells whether a relay is at a login just now, so that there may be tokens in use.
+ */
+static bool
+relays_are_busy(void)
+{
+	for (uint32 i = 0; i < pgwt_board->relay_count && i < BOARD_MAX_RELAYS; i++)
+		if (board_get(&pgwt_board->relays[i].asking) != 0)
+			return true;
+	return false;
+}
+
+/*
+ * Tells whether a connection without a token comes from where a relay has just
+ * opened a carrier with one.  That is the carrier, with its token lost on the way.
+ */
+bool
+auth_lacks_token(const Port *port)
+{
+	int family = port->raddr.addr.ss_family;
+
+	if ((family != AF_INET && family != AF_INET6) || !relays_are_busy())
+		return false;
+	for (uint32 i = 0; i < pgwt_board->slot_count; i++)
+		if ((atomic_load(&pgwt_board->slots[i].state) & SLOT_ARMED) &&
+		    comes_from_address(&pgwt_board->slots[i], port))
+			return true;
+	return false;
+}
+
+/*
+ * Ends a connection whose token is not what it should be.
+ */
+void
+auth_refuse_token(AuthDoor *door, Port *port)
+{
+	auth_tell(door, port, STATUS_ERROR);
+	ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+	                errmsg("carrier token of pgwire_trace is not valid"),
+	                errdetail("Startup parameter \"%s\" is reserved for the relays of "
+	                          "pgwire_trace.",
+	                          BOARD_TOKEN_PARAMETER)));
+	pg_unreachable();
+}
+
+/*
  * Takes the slot of the connection's token for this backend, or ends the
  * connection.
  */
@@ -166,14 +212,7 @@ auth_take_slot(AuthDoor *door, Port *port)
 	if (slot >= 0)
 		on_proc_exit(release_slot, Int32GetDatum(slot));
 	if (slot < 0 || !comes_from_relay(&pgwt_board->slots[slot], port))
-	{
-		auth_tell(door, port, STATUS_ERROR);
-		ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-		                errmsg("carrier token of pgwire_trace is not valid"),
-		                errdetail("Startup parameter \"%s\" is reserved for the relays of "
-		                          "pgwire_trace.",
-		                          BOARD_TOKEN_PARAMETER)));
-	}
+		auth_refuse_token(door, port);
 	door->slot = pgwt_my_slot = &pgwt_board->slots[slot];
 	door->slot_no = slot;
 	atomic_store(&pgwt_my_slot->backend_start, MyStartTimestamp);

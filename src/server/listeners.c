@@ -143,7 +143,7 @@ static void
 add_name(Wanted *wanted, const char *name)
 {
 	RelayAddress found[RESOLVE_MAX];
-	int count = resolve_name(name, found);
+	int count = resolve_name(name, "pgwire_trace.listen_addresses", found);
 
 	for (int i = 0; i < count; i++)
 	{

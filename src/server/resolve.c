@@ -1,6 +1,6 @@
 /*
  * resolve.c
- *	  Host names in listen_addresses, resolved by a short-lived child.
+ *	  Host names in our listen_addresses and the server's, resolved by a short-lived child.
  *
  * getaddrinfo may take many seconds, and the supervisor's loop must not wait that
  * long.  So one child at a time, which has left the server as a relay has, looks
@@ -100,11 +100,11 @@ find_name(const char *text)
 }
 
 /*
- * Returns how many addresses a name has, as far as that is known by now, and
- * copies them.
+ * Returns how many addresses a name of a setting has, as far as that is known by
+ * now, and copies them.
  */
 int
-resolve_name(const char *text, RelayAddress addresses[RESOLVE_MAX])
+resolve_name(const char *text, const char *setting, RelayAddress addresses[RESOLVE_MAX])
 {
 	HostName *name = find_name(text);
 
@@ -119,9 +119,8 @@ resolve_name(const char *text, RelayAddress addresses[RESOLVE_MAX])
 	if (!name->is_known)
 		return 0;
 	if (name->answer.error)
-		supervisor_error(psprintf("could not resolve host name \"%s\" in "
-		                          "\"pgwire_trace.listen_addresses\": %s",
-		                          text, gai_strerror(name->answer.error)));
+		supervisor_error(psprintf("could not resolve host name \"%s\" in \"%s\": %s", text, setting,
+		                          gai_strerror(name->answer.error)));
 	memcpy(addresses, name->answer.addresses, sizeof(name->answer.addresses));
 	return name->answer.count;
 }

@@ -74,6 +74,7 @@ supervisor_register(void)
 	strlcpy(worker.bgw_library_name, "pgwire_trace", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "pgwire_trace_supervisor_main", BGW_MAXLEN);
 	unix_sockets_prepare();
+	tls_kept_prepare();
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -247,7 +248,7 @@ begin(void)
 	make_journal_directory();
 	on_proc_exit(on_exit_close, 0);
 	listeners_update(true);
-	tls_reload();
+	tls_begin();
 }
 
 /*
@@ -274,7 +275,8 @@ retry_listeners(bool resolved)
 {
 	int64 due = listeners_retry_at();
 
-	if ((resolved || (due != 0 && due <= pgwt_now())) && listeners_update(false))
+	/* a name may be the server's too: relays are told where it listens */
+	if (((due != 0 && due <= pgwt_now()) || resolved) && (listeners_update(false) || resolved))
 		relays_configure();
 }
 

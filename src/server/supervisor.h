@@ -26,7 +26,7 @@ extern void supervisor_error(const char *message);
 
 #define RESOLVE_MAX 8 /* addresses of a name */
 
-extern int resolve_name(const char *text, RelayAddress addresses[RESOLVE_MAX]);
+extern int resolve_name(const char *text, const char *setting, RelayAddress addresses[RESOLVE_MAX]);
 extern void resolve_again(void);
 extern int resolve_fd(void);
 extern bool resolve_readable(void);
@@ -34,7 +34,8 @@ extern int64 resolve_retry(void);
 
 /* ---- tls.c ---- */
 
-/* Has the server's certificate read again, by a child. */
+/* Takes over what a supervisor before has left; has the server's certificate read, by a child. */
+extern void tls_begin(void);
 extern void tls_reload(void);
 extern int tls_fd(void);
 extern void tls_readable(void);
@@ -43,6 +44,12 @@ extern int64 tls_check(void);
 /* What relays are told of it: a descriptor, and the rest. */
 extern int tls_bundle(void);
 extern void tls_fill(RelayConfig *config);
+
+/* ---- tls_kept.c ---- */
+
+extern void tls_kept_prepare(void);
+extern void tls_keep(int bundle, int64 read_at);
+extern int tls_kept_take(bool *is_stale);
 
 /* ---- unix_socket.c ---- */
 

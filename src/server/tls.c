@@ -7,7 +7,8 @@
  * does it, as with host names, and sends back a file in memory (relay/tls_bundle.h) or
  * what is wrong.  The supervisor keeps that file and gives it to each relay, so a
  * relay that is restarted shows what the others show.  When the files on disk make
- * no sense, the ones of before stay in use, as the server does it.
+ * no sense, the ones of before stay in use, as the server does it; those are kept for
+ * the next supervisor too (tls_kept.c).
  *
  * As with the server, a passphrase command is run at a reload only if
  * ssl_passphrase_command_supports_reload is on.
@@ -25,6 +26,8 @@
 #include "utils/guc.h"
 
 #define CHILD_US INT64CONST(60000000) /* how long a passphrase command may take */
+#define RETRY_FIRST_US INT64CONST(1000000)
+#define RETRY_MAX_US INT64CONST(300000000)
 
 /* What the child sends; the bundle is attached if there is no error. */
 typedef struct Answer
@@ -37,9 +40,11 @@ static pid_t child_pid;
 static int child_fd = -1;
 static int64 child_until;
 static bool is_wanted;    /* to be read again when the child is done */
-static bool was_read;     /* once; the answer may have been no */
 static int bundle = -1;   /* what relays are given */
 static uint64 generation; /* of the bundle */
+static int64 read_at;     /* when the child in hand was started */
+static int64 retry_at;    /* 0: not by itself */
+static int64 retry_after;
 
 /*
  * Copies a setting of the server's; one that this version does not have is empty.
@@ -86,7 +91,7 @@ gather_settings(void)
 		if (!copy_setting(list[i].to, list[i].size, list[i].name))
 			return list[i].name;
 	settings.prefers_server_ciphers = SSLPreferServerCiphers;
-	settings.may_ask = !was_read || ssl_passphrase_command_supports_reload;
+	settings.may_ask = bundle < 0 || ssl_passphrase_command_supports_reload;
 	settings.has_alpn = COMPAT_HAS_DIRECT_TLS;
 	return NULL;
 }
@@ -132,15 +137,22 @@ child_main(int socket, int arg)
 }
 
 /*
- * Says that the certificate could not be read, and what that means.
+ * Says that the certificate could not be read, and what that means.  With none from
+ * before it is tried again, ever more seldom: what a passphrase command needs may be
+ * late.
  */
 static void
 fail(const char *error)
 {
-	was_read = true;
+	if (bundle < 0)
+	{
+		retry_after = retry_after == 0 ? RETRY_FIRST_US : Min(retry_after * 2, RETRY_MAX_US);
+		retry_at = pgwt_now() + retry_after;
+	}
 	supervisor_error(
 	    psprintf("%s; %s", error,
-	             bundle >= 0 ? "the certificate of before stays in use" : "clients get no TLS"));
+	             bundle >= 0 ? "the certificate of before stays in use"
+	                         : "clients get no TLS until it can be read, which is tried again"));
 }
 
 /*
@@ -154,6 +166,8 @@ start_child(void)
 	if (!is_wanted || child_fd >= 0)
 		return;
 	is_wanted = false;
+	retry_at = 0;
+	read_at = pgwt_now();
 	too_long = gather_settings();
 	if (too_long)
 		fail(psprintf("\"%s\" is too long for pgwire_trace", too_long));
@@ -185,10 +199,29 @@ void
 tls_reload(void)
 {
 	is_wanted = EnableSSL;
+	retry_at = retry_after = 0;
 	if (EnableSSL)
 		start_child();
 	else
+	{
 		set_bundle(-1);
+		tls_keep(-1, 0);
+	}
+}
+
+/*
+ * Begins with what the supervisor before has left, which is what the server shows
+ * unless it has been reloaded since; else with what is on disk.
+ */
+void
+tls_begin(void)
+{
+	bool is_stale = true;
+
+	if (EnableSSL)
+		set_bundle(tls_kept_take(&is_stale));
+	if (is_stale)
+		tls_reload();
 }
 
 /*
@@ -245,21 +278,30 @@ tls_readable(void)
 		close(fd);
 	else
 	{
-		was_read = true;
+		retry_after = 0;
 		set_bundle(fd);
+		tls_keep(fd, read_at);
 	}
 	start_child();
 }
 
 /*
- * Ends a child that takes too long.  Returns when to look again; 0: no need.
+ * Starts a child that is due, ends one that takes too long.  Returns when to look
+ * again; 0: no need.
  */
 int64
 tls_check(void)
 {
+	int64 now = pgwt_now();
+
+	if (retry_at != 0 && retry_at <= now)
+	{
+		is_wanted = EnableSSL;
+		start_child();
+	}
 	if (child_fd < 0)
-		return 0;
-	if (pgwt_now() > child_until)
+		return retry_at;
+	if (now > child_until)
 		kill(-child_pid, SIGKILL); /* with the passphrase command; its socket tells the rest */
 	return child_until;
 }

@@ -1,8 +1,15 @@
 /*
  * upstream.c
  *	  Where the relays find the server: its own port, on this machine.
+ *
+ * Names among its listen_addresses are looked up by a child (resolve.c); what they
+ * mean comes with a later call.
  */
 #include "server/supervisor.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "libpq/libpq.h"
 #include "postmaster/postmaster.h"
@@ -32,16 +39,69 @@ is_one_of(const char *item, const char *a, const char *b, const char *c)
 }
 
 /*
- * Lists where the server listens by TCP: 127.0.0.1, ::1, then what it names in
- * numbers.  A loopback address that it does not listen on is left out, as another
- * server may listen there; only behind a host name may be anything.
+ * Tells whether an address is this machine's: the server could listen nowhere else,
+ * whatever a name may mean by now.
+ */
+static bool
+is_own(const RelayAddress *address)
+{
+	struct sockaddr_storage any_port = address->addr;
+	int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool is_bound;
+
+	/* the port stands in the same place for both families */
+	((struct sockaddr_in *) &any_port)->sin_port = 0;
+	is_bound = fd >= 0 && bind(fd, (struct sockaddr *) &any_port, address->len) == 0;
+	if (fd >= 0)
+		close(fd);
+	return is_bound;
+}
+
+/*
+ * Adds the addresses of a host name, those that are known by now.
+ */
+static void
+add_name(RelayConfig *config, const char *name)
+{
+	RelayAddress found[RESOLVE_MAX];
+	int count = resolve_name(name, "listen_addresses", found);
+
+	for (int i = 0; i < count; i++)
+	{
+		uint32 *to = &config->tls_upstream_count;
+
+		((struct sockaddr_in *) &found[i].addr)->sin_port = htons((uint16) PostPortNumber);
+		if (*to < RELAY_MAX_UPSTREAMS && is_own(&found[i]))
+			config->tls_upstreams[(*to)++] = found[i];
+	}
+}
+
+/*
+ * Adds an item of the server's listen_addresses that is not a loopback address.
+ */
+static void
+add_item(RelayConfig *config, const char *item)
+{
+	RelayAddress address;
+
+	if (is_one_of(item, "*", "0.0.0.0", "::") || is_one_of(item, "127.0.0.1", "::1", "localhost"))
+		return;
+	if (address_parse(item, PostPortNumber, &address))
+		add_address(config, item);
+	else
+		add_name(config, item);
+}
+
+/*
+ * Lists where the server listens by TCP: 127.0.0.1, ::1, then what else it names.
+ * A loopback address that it does not listen on is left out, as another server may
+ * listen there.
  */
 static void
 fill_tcp(RelayConfig *config)
 {
 	List *items = NIL;
 	ListCell *cell;
-	RelayAddress address;
 	bool ipv4 = false;
 	bool ipv6 = false;
 
@@ -58,19 +118,17 @@ fill_tcp(RelayConfig *config)
 	foreach (cell, items)
 	{
 		const char *item = lfirst(cell);
-		bool is_name = strcmp(item, "*") == 0 || !address_parse(item, PostPortNumber, &address);
+		bool is_any = strcmp(item, "*") == 0;
 
-		ipv4 = ipv4 || is_name || is_one_of(item, "0.0.0.0", "127.0.0.1", "localhost");
-		ipv6 = ipv6 || is_name || is_one_of(item, "::", "::1", "localhost");
+		ipv4 = ipv4 || is_any || is_one_of(item, "0.0.0.0", "127.0.0.1", "localhost");
+		ipv6 = ipv6 || is_any || is_one_of(item, "::", "::1", "localhost");
 	}
 	if (ipv4)
 		add_address(config, "127.0.0.1");
 	if (ipv6)
 		add_address(config, "::1");
 	foreach (cell, items)
-		if (!is_one_of(lfirst(cell), "0.0.0.0", "127.0.0.1", "") &&
-		    !is_one_of(lfirst(cell), "::", "::1", ""))
-			add_address(config, lfirst(cell));
+		add_item(config, lfirst(cell));
 }
 
 /*

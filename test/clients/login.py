@@ -1,7 +1,8 @@
 """Logs in, message by message, and says how it went: what a driver would not tell.
 
 Reads one JSON object a line: host, port, source (address to come from; none: the kernel's choice),
-user, password, database, replication, query, tls (true, or a list of certificate and key files).
+user, password, database, replication, query, tls (true, or a list of certificate and key files),
+gss (true: asks for GSSAPI encryption first, and goes on without).
 Writes one a line: verdict (in, refused, closed), requests (the authentication codes that the server
 sent), sqlstate, message, hint, error (of the connection), the query's only row, and the port that it came from.
 """
@@ -33,7 +34,11 @@ class Connection:
             self.socket.settimeout(TIMEOUT)
             if job.get('source'):
                 self.socket.bind((job['source'], 0))
-            self.socket.connect((job['host'], job['port']))
+            self.socket.connect(socket.getaddrinfo(job['host'], job['port'], family)[0][4])
+        if job.get('gss'):
+            self.socket.sendall(struct.pack('!II', 8, 80877104))
+            if self.socket.recv(1) != b'N':
+                raise ConnectionError('GSSAPI encryption is not declined')
         if job.get('tls'):
             self.start_tls(job['tls'])
 

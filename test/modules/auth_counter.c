@@ -4,7 +4,8 @@
  *
  * Each call is a line of the server's log.  It names the carrier token if there is
  * one, which only a library that is loaded after pgwire_trace gets to see; while a
- * file hold.USER is in the data directory, such a connection of that user waits.
+ * file hold.USER is in the data directory, such a connection of that user waits, and
+ * while there is a file strip.USER it loses its token.
  */
 #include "postgres.h"
 
@@ -48,6 +49,8 @@ count(Port *port, int status)
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(20000);
 	}
+	if (token && access(psprintf("strip.%s", port->user_name), F_OK) == 0)
+		port->guc_options = NIL;
 	if (previous_hook)
 		previous_hook(port, status);
 }

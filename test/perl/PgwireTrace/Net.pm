@@ -33,6 +33,7 @@ ip address add 10.88.0.2/32 dev lo
 ip address add 10.99.0.1/32 dev lo
 ip -6 address add fd77::1/64 dev lo nodad
 ip -6 address add fd77::2/64 dev lo nodad
+ip -6 address add fe80::77/64 dev lo nodad
 ip route replace local 10.77.0.1 dev lo table local src 10.77.0.2
 ip route replace local 10.88.0.1 dev lo table local src 10.88.0.2
 ip -6 route replace local fd77::1 dev lo table local src fd77::2
