@@ -8,8 +8,9 @@
  * Input: direction, phase, encoding, flags, and a stream.
  *
  * Properties: no bytes are an error; what is decoded is encoded to the same bytes;
- * a body is jsonb as the server itself would make it of its text; decoding a
- * message takes no more memory than a small multiple of it.
+ * a body is jsonb as the server itself would make it of its text, and the same by
+ * either way that we have; decoding a message takes no more memory than a small
+ * multiple of it.
  */
 #include "postgres.h"
 
@@ -66,6 +67,20 @@ check_canonical(Jsonb *body)
 }
 
 /*
+ * Requires that a body is what events make of the message, to the last byte.
+ */
+static void
+check_walked(const Round *round, const WireMessage *message, const Jsonb *body, bool is_cut)
+{
+	bool walked_is_cut;
+	Jsonb *walked = json_walked_body(&round->context, message, &walked_is_cut);
+
+	REQUIRE(walked_is_cut == is_cut);
+	REQUIRE(VARSIZE(walked) == VARSIZE(body));
+	REQUIRE(memcmp(walked, body, VARSIZE(body)) == 0);
+}
+
+/*
  * Encodes a body and appends its bytes.
  */
 static void
@@ -94,8 +109,10 @@ check_message(Round *round, const WireMessage *message)
 
 	REQUIRE(MemoryContextMemAllocated(round->memory, true) <=
 	        MEMORY_START + MEMORY_PER_BYTE * message->size);
+	body = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(body)); /* there is room for one */
 	REQUIRE(is_cut == (message->form == WIRE_FORM_CUT));
 	check_canonical(body);
+	check_walked(round, message, body, is_cut);
 	if (!is_cut)
 		append_encoded(round, json_message_name(message), body);
 	MemoryContextSwitchTo(before);

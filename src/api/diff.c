@@ -52,7 +52,8 @@ take_first(void *arg, const RecordedMessage *recorded)
 		return;
 	before = MemoryContextSwitchTo(first->context);
 	first->name = json_message_name(recorded->message);
-	first->body = diff_message_body(recorded, NULL);
+	first->body =
+	    (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(diff_message_body(recorded, NULL)));
 	MemoryContextSwitchTo(before);
 }
 

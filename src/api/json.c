@@ -50,6 +50,7 @@ json_context_init(JsonContext *context, int encoding)
 {
 	memset(context, 0, sizeof(*context));
 	context->writer = json_writer_create();
+	context->shapes = json_shapes_create();
 	read_encoding_init(&context->encoding, encoding);
 }
 
@@ -385,10 +386,10 @@ put_fields(Builder *builder, const WireMessage *message, WireWalk *walk)
 }
 
 /*
- * Returns a message's body; see json.h.
+ * Returns a message's body, by events.
  */
 Jsonb *
-json_message_body(const JsonContext *context, const WireMessage *message, bool *is_cut)
+json_walked_body(const JsonContext *context, const WireMessage *message, bool *is_cut)
 {
 	Builder builder = {.context = context,
 	                   .writer = context->writer,
@@ -396,7 +397,6 @@ json_message_body(const JsonContext *context, const WireMessage *message, bool *
 	WireWalk walk = {.formats = context->formats,
 	                 .data_is_binary = context->data_is_binary,
 	                 .content = message->content};
-	Jsonb *row;
 	bool is_whole;
 
 	*is_cut = message->form == WIRE_FORM_CUT;
@@ -404,8 +404,6 @@ json_message_body(const JsonContext *context, const WireMessage *message, bool *
 		return truncated_body(context, message->body);
 	if (message->id == WIRE_MSG_Unknown)
 		return unknown_body(context, message, is_cut);
-	if ((row = json_row_body(context, message)))
-		return row;
 	is_whole = put_fields(&builder, message, &walk);
 	if (!is_whole && builder.lists_errors)
 		is_whole = put_fields(&builder, message, &walk);
@@ -416,4 +414,18 @@ json_message_body(const JsonContext *context, const WireMessage *message, bool *
 	*is_cut = true;
 	return truncated_body(context,
 	                      (WireSpan){message->body.data, Min(message->body.len, (size_t) CUT_TO)});
+}
+
+/*
+ * Returns a message's body; see json.h.
+ */
+Jsonb *
+json_message_body(const JsonContext *context, const WireMessage *message, bool *is_cut)
+{
+	Jsonb *body = json_flat_body(context, message);
+
+	if (!body)
+		return json_walked_body(context, message, is_cut);
+	*is_cut = false;
+	return body;
 }

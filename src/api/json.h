@@ -4,8 +4,8 @@
  *
  *		walker --events--> json.c --values--> json_write.c --> jsonb
  *
- * json.c knows what a body looks like, json_write.c what jsonb is made of.  Plain
- * rows have a shorter way, json_row.c.
+ * json.c knows what a body looks like, json_write.c what jsonb is made of.  Most
+ * messages have a shorter way, json_flat.c.
  */
 #ifndef API_JSON_H
 #define API_JSON_H
@@ -20,6 +20,7 @@
 /* ---- json_write.c: jsonb from values as they come ---- */
 
 typedef struct JsonWriter JsonWriter;
+typedef struct JsonShapes JsonShapes; /* json_flat.c */
 
 typedef enum JsonKind
 {
@@ -53,46 +54,27 @@ extern bool json_put_constant(JsonWriter *writer, const char *key, JsonKind kind
 extern bool json_put_bytes(JsonWriter *writer, const ReadEncoding *encoding, const char *key,
                            WireSpan bytes, bool is_binary);
 
-/*
- * Copies bytes and returns the place behind them.  Most are few, and a call would
- * cost more than their copy: two overlapping pieces make any length between theirs.
- */
-static inline char *
-json_copy(char *at, const void *bytes, size_t len)
-{
-	const char *from = bytes;
-
-	if (len > 16)
-		memcpy(at, from, len);
-	else if (len >= 8)
-	{
-		memcpy(at, from, 8);
-		memcpy(at + len - 8, from + len - 8, 8);
-	}
-	else if (len >= 4)
-	{
-		memcpy(at, from, 4);
-		memcpy(at + len - 4, from + len - 4, 4);
-	}
-	else
-		for (size_t i = 0; i < len; i++)
-			at[i] = from[i];
-	return at + len;
-}
-
 /* Forgets what was added. */
 extern void json_reset(JsonWriter *writer);
 
 /*
- * Returns the jsonb, in the present memory context, and resets the writer.  There
- * is one outermost container, and all are ended.
+ * Returns the jsonb, which is there until the next one is made, and resets the
+ * writer.  There is one outermost container, and all are ended.
  */
 extern Jsonb *json_finish(JsonWriter *writer);
+
+/*
+ * Returns where the next jsonb of at most so many bytes is laid out; what was there
+ * is gone.  In front of it are JSON_LEAD bytes for whoever wants to make a row of it.
+ */
+#define JSON_LEAD 128
+extern char *json_room(JsonWriter *writer, size_t size);
 
 /* What makes a body's jsonb besides its bytes. */
 typedef struct JsonContext
 {
 	JsonWriter *writer;
+	JsonShapes *shapes;
 	ReadEncoding encoding;
 	bool is_masked;      /* secrets were overwritten before the bytes came here */
 	bool is_regress;     /* placeholders for what differs between two runs */
@@ -100,13 +82,16 @@ typedef struct JsonContext
 	bool data_is_binary; /* of CopyData, likewise */
 } JsonContext;
 
-/* ---- json_row.c ---- */
+/* ---- json_flat.c: bodies without events ---- */
+
+/* Makes room for what is kept of messages' fields, in the present memory context. */
+extern JsonShapes *json_shapes_create(void);
 
 /*
- * Returns the body of a whole message that is one list of values, all of them
- * text as they are or NULL, in the present memory context; NULL for any other.
+ * Returns the body of a message of plain fields, like json_message_body; NULL: that
+ * has to be made by events.
  */
-extern Jsonb *json_row_body(const JsonContext *context, const WireMessage *message);
+extern Jsonb *json_flat_body(const JsonContext *context, const WireMessage *message);
 
 /* ---- json.c ---- */
 
@@ -117,11 +102,15 @@ extern void json_context_init(JsonContext *context, int encoding);
 extern const char *json_message_name(const WireMessage *message);
 
 /*
- * Returns a message's body, in the present memory context.  is_cut: it was too
- * long for jsonb, so that only its first bytes are there.
+ * Returns a message's body, which is there until the next one is made.  is_cut: it
+ * was too long for jsonb, so that only its first bytes are there.
  */
 extern Jsonb *json_message_body(const JsonContext *context, const WireMessage *message,
                                 bool *is_cut);
+
+/* The same, always by events. */
+extern Jsonb *json_walked_body(const JsonContext *context, const WireMessage *message,
+                               bool *is_cut);
 
 /* Error fields: code and key, in the server's order; ended by a NULL key. */
 typedef struct JsonErrorKey

@@ -12,23 +12,20 @@
  *
  * utils/jsonb.h describes what jsonb looks like.
  */
-#include "api/json.h"
+#include "api/json_lay.h"
 
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
 /* Most keys of an object. */
 #define MAX_KEYS 32
 
-/* Numbers repeat (lengths, OIDs, format codes), so the last ones are kept made. */
-#define NUMBER_SLOTS 256
-
 /* Places for the lengths of keys. */
 #define KEY_SLOTS 127
 
-/* A numeric of 64 bits is no larger than this. */
-#define NUMBER_SIZE 20
+/* Room for jsonb: so much at first, and no more than this is kept for small ones. */
+#define FIRST_ROOM ((size_t) 8192)
+#define KEEP_ROOM ((size_t) 1024 * 1024)
 
 /* What a value takes besides its bytes and key at most: two entries and padding. */
 #define OVERHEAD (2 * sizeof(JEntry) + 3)
@@ -47,14 +44,6 @@ typedef struct JsonNode
 		int64 number;
 	};
 } JsonNode;
-
-/* A number as jsonb holds it; len 0: none. */
-typedef struct NumberSlot
-{
-	int64 number;
-	uint32 len;
-	char bytes[NUMBER_SIZE];
-} NumberSlot;
 
 /* How long a key is. */
 typedef struct KeySlot
@@ -76,7 +65,9 @@ struct JsonWriter
 	int sorted_places[MAX_KEYS];
 	int sorted_count;
 	KeySlot key_slots[KEY_SLOTS];
-	NumberSlot numbers[NUMBER_SLOTS];
+	JsonNumbers numbers;
+	char *room; /* where jsonb is laid out, behind the lead */
+	size_t room_size;
 };
 
 /*
@@ -220,7 +211,7 @@ json_put_hex(JsonWriter *writer, const char *key, const void *bytes, size_t len)
 bool
 json_put_number(JsonWriter *writer, const char *key, int64 number)
 {
-	JsonNode *node = add_node(writer, key, JSON_NUMBER, NUMBER_SIZE);
+	JsonNode *node = add_node(writer, key, JSON_NUMBER, JSON_NUMBER_SIZE);
 
 	if (!node)
 		return false;
@@ -262,36 +253,18 @@ json_put_bytes(JsonWriter *writer, const ReadEncoding *encoding, const char *key
 }
 
 /*
- * Moves to where integers and containers may stand.
+ * Makes a number and keeps it; see json_lay.h.
  */
-static char *
-pad(char *at)
+void
+json_make_number(JsonNumberSlot *slot, int64 number)
 {
-	while ((uintptr_t) at % sizeof(uint32) != 0)
-		*at++ = 0;
-	return at;
-}
+	Numeric numeric = int64_to_numeric(number);
 
-/*
- * Lays a number out.
- */
-static char *
-lay_number(JsonWriter *writer, int64 number, char *at)
-{
-	NumberSlot *slot = &writer->numbers[(uint64) number * UINT64CONST(0x9E3779B97F4A7C15) /
-	                                    (PG_UINT64_MAX / NUMBER_SLOTS + 1)];
-
-	if (slot->len == 0 || slot->number != number)
-	{
-		Numeric numeric = int64_to_numeric(number);
-
-		slot->number = number;
-		slot->len = VARSIZE_ANY(numeric);
-		Assert(slot->len <= NUMBER_SIZE);
-		memcpy(slot->bytes, numeric, slot->len);
-	}
-	at = pad(at);
-	return json_copy(at, slot->bytes, slot->len);
+	slot->number = number;
+	slot->len = VARSIZE_ANY(numeric);
+	Assert(slot->len <= JSON_NUMBER_SIZE);
+	memcpy(slot->bytes, numeric, slot->len);
+	pfree(numeric);
 }
 
 static char *lay_container(JsonWriter *writer, int container, char *at);
@@ -317,7 +290,7 @@ lay_value(JsonWriter *writer, int index, char *at, JEntry *entry)
 			break;
 		case JSON_NUMBER:
 			type = JENTRY_ISNUMERIC;
-			at = lay_number(writer, node->number, at);
+			at = json_lay_number(&writer->numbers, node->number, at);
 			break;
 		case JSON_TRUE:
 			type = JENTRY_ISBOOL_TRUE;
@@ -333,18 +306,6 @@ lay_value(JsonWriter *writer, int index, char *at, JEntry *entry)
 	}
 	*entry = type | (uint32) (at - begin);
 	return at;
-}
-
-/*
- * Writes the entry of a container's value number i, of which the data ends at
- * `end` in the container's: mostly its length, here and there that end.
- */
-static inline void
-set_entry(JEntry *entries, int i, JEntry entry, size_t end)
-{
-	if (i % JB_OFFSET_STRIDE == 0)
-		entry = (entry & JENTRY_TYPEMASK) | (uint32) end | JENTRY_HAS_OFF;
-	entries[i] = entry;
 }
 
 /*
@@ -421,14 +382,14 @@ lay_object(JsonWriter *writer, int object, JEntry *entries, char *at)
 		const JsonNode *node = &writer->nodes[order[i]];
 
 		at = json_copy(at, node->key, node->key_len);
-		set_entry(entries, i, node->key_len, at - begin);
+		json_set_entry(entries, (uint32) i, node->key_len, at - begin);
 	}
 	for (int i = 0; i < count; i++)
 	{
 		JEntry entry;
 
 		at = lay_value(writer, order[i], at, &entry);
-		set_entry(entries, count + i, entry, at - begin);
+		json_set_entry(entries, (uint32) (count + i), entry, at - begin);
 	}
 	return at;
 }
@@ -446,7 +407,7 @@ lay_container(JsonWriter *writer, int container, char *at)
 	char *begin;
 	int i = 0;
 
-	at = pad(at);
+	at = json_pad(at);
 	*(uint32 *) at = count | (is_object ? JB_FOBJECT : JB_FARRAY);
 	entries = (JEntry *) (at + sizeof(uint32));
 	begin = at = (char *) (entries + count * (is_object ? 2 : 1));
@@ -460,9 +421,29 @@ lay_container(JsonWriter *writer, int container, char *at)
 			at = json_copy(at, nodes[value].bytes, nodes[value].len);
 		else
 			at = lay_value(writer, value, at, &entry);
-		set_entry(entries, i++, entry, at - begin);
+		json_set_entry(entries, (uint32) i++, entry, at - begin);
 	}
 	return at;
+}
+
+/*
+ * Returns where jsonb is laid out; see json.h.  Much room is not kept for little.
+ */
+char *
+json_room(JsonWriter *writer, size_t size)
+{
+	size_t needed = JSON_LEAD + size + JSON_SLACK;
+
+	if (needed > writer->room_size || (writer->room_size > KEEP_ROOM && needed < KEEP_ROOM))
+	{
+		if (writer->room)
+			pfree(writer->room);
+		writer->room_size = 0;
+		writer->room = NULL; /* should there be no memory */
+		writer->room = MemoryContextAllocHuge(writer->context, Max(needed, FIRST_ROOM));
+		writer->room_size = Max(needed, FIRST_ROOM);
+	}
+	return writer->room + JSON_LEAD;
 }
 
 /*
@@ -471,7 +452,7 @@ lay_container(JsonWriter *writer, int container, char *at)
 Jsonb *
 json_finish(JsonWriter *writer)
 {
-	Jsonb *jsonb = palloc(writer->most);
+	Jsonb *jsonb = (Jsonb *) json_room(writer, writer->most);
 	char *end;
 
 	Assert(writer->count > 0 && writer->open < 0 && writer->nodes[0].next == writer->count);
@@ -480,4 +461,13 @@ json_finish(JsonWriter *writer)
 	SET_VARSIZE(jsonb, end - (char *) jsonb);
 	json_reset(writer);
 	return jsonb;
+}
+
+/*
+ * Returns the numbers that were made.
+ */
+JsonNumbers *
+json_numbers(JsonWriter *writer)
+{
+	return &writer->numbers;
 }

@@ -1,0 +1,563 @@
+/*
+ * json_flat.c
+ *	  Message bodies as jsonb without events: messages of plain fields.
+ *
+ * Nearly all that passes are messages of a few numbers, strings and lists.  What
+ * their objects begin with, the keys in jsonb's order, is made once for each list of
+ * fields (a shape).  A body is read twice: once in the order of the wire, to find
+ * its fields; then they are laid out in the order of their keys.  That takes a third
+ * of the time of events, and decode_messages() does little else.
+ *
+ * It is a second way to what json.c makes, byte by byte the same.  What is not plain,
+ * or not well formed, has no body from here.
+ */
+#include "api/json_lay.h"
+
+#include "wire/values.h"
+
+/* Longer bodies are not worth a second reading. */
+#define MAX_BODY (1024 * 1024)
+
+/* Most room that an object's keys and entries take. */
+#define MAX_HEAD 256
+
+/* Least bytes of a column of RowDescription. */
+#define LEAST_COLUMN 19
+
+/* What a value may take besides its bytes, or the two hex digits of each. */
+#define VALUE_ROOM 32
+
+/* An object of some fields: what it begins with, and where its values come. */
+typedef struct Shape
+{
+	const WireField *fields;
+	int count;
+	bool is_known; /* it was looked at */
+	bool is_flat;
+	uint8 order[WIRE_MAX_FIELDS]; /* which field comes at each place */
+	uint32 values_at;             /* where keys end */
+	uint32 keys_len;
+	char head[MAX_HEAD]; /* count, entries of keys and values, keys */
+} Shape;
+
+struct JsonShapes
+{
+	Shape messages[WIRE_MSG_COUNT];
+	Shape column;
+};
+
+/* A field as it was found. */
+typedef struct Found
+{
+	int64 number;
+	WireSpan bytes;      /* of strings, lists, values */
+	WireFormats formats; /* of values */
+} Found;
+
+/* A body being made. */
+typedef struct Flat
+{
+	const JsonContext *context;
+	JsonNumbers *numbers;
+	Shape *column;
+	WireFormats formats; /* the last that the message gave */
+	size_t room;         /* that the jsonb needs at most */
+} Flat;
+
+/*
+ * Makes room for shapes; see json.h.
+ */
+JsonShapes *
+json_shapes_create(void)
+{
+	return palloc0(sizeof(JsonShapes));
+}
+
+/*
+ * Tells whether fields of a kind can be laid out here.
+ */
+static bool
+is_flat_kind(WireKind kind, bool is_last)
+{
+	switch (kind)
+	{
+		case WIRE_KIND_CHAR:
+		case WIRE_KIND_INT8:
+		case WIRE_KIND_INT16:
+		case WIRE_KIND_INT32:
+		case WIRE_KIND_UINT32:
+		case WIRE_KIND_STRING:
+		case WIRE_KIND_QUERY:
+		case WIRE_KIND_FORMATS:
+		case WIRE_KIND_OIDS:
+		case WIRE_KIND_VALUES:
+			return true;
+		case WIRE_KIND_VALUE:
+		case WIRE_KIND_COLUMNS:
+		case WIRE_KIND_CONTENT:
+			return is_last;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Tells whether a key comes before another in jsonb: the shorter one does.
+ */
+static bool
+is_before(const char *a, const char *b)
+{
+	size_t a_len = strlen(a);
+	size_t b_len = strlen(b);
+
+	return a_len != b_len ? a_len < b_len : memcmp(a, b, a_len) < 0;
+}
+
+/*
+ * Finds the order of a shape's keys.
+ */
+static void
+sort_fields(Shape *shape)
+{
+	for (int i = 0; i < shape->count; i++)
+	{
+		int place = i;
+
+		for (; place > 0 &&
+		       is_before(shape->fields[i].name, shape->fields[shape->order[place - 1]].name);
+		     place--)
+			shape->order[place] = shape->order[place - 1];
+		shape->order[place] = (uint8) i;
+	}
+}
+
+/*
+ * Lays out what an object begins with.
+ */
+static void
+make_head(Shape *shape)
+{
+	uint32 *count = (uint32 *) shape->head;
+	JEntry *entries = count + 1;
+	char *keys = (char *) (entries + shape->count * 2);
+	char *at = keys;
+
+	*count = (uint32) shape->count | JB_FOBJECT;
+	for (int i = 0; i < shape->count; i++)
+	{
+		const char *key = shape->fields[shape->order[i]].name;
+		size_t len = strlen(key);
+
+		memcpy(at, key, len);
+		at += len;
+		json_set_entry(entries, (uint32) i, (JEntry) len, (size_t) (at - keys));
+	}
+	shape->values_at = (uint32) (at - shape->head);
+	shape->keys_len = (uint32) (at - keys);
+}
+
+/*
+ * Makes the shape of some fields.
+ */
+static void
+make_shape(Shape *shape, const WireField *fields)
+{
+	size_t room = sizeof(uint32);
+
+	shape->fields = fields;
+	shape->is_known = shape->is_flat = true;
+	for (; fields[shape->count].kind != WIRE_KIND_END; shape->count++)
+	{
+		const WireField *field = &fields[shape->count];
+
+		room += strlen(field->name) + 2 * sizeof(JEntry);
+		if (!is_flat_kind(field->kind, field[1].kind == WIRE_KIND_END))
+			shape->is_flat = false;
+	}
+	if (room > MAX_HEAD || shape->count > WIRE_MAX_FIELDS)
+		shape->is_flat = false;
+	if (!shape->is_flat)
+		return;
+	sort_fields(shape);
+	make_head(shape);
+}
+
+/*
+ * Finds values: those that are the last field are checked when they are laid out,
+ * others are stepped over.
+ */
+static bool
+find_values(Flat *flat, WireCursor *cursor, bool is_last, Found *found)
+{
+	WireValues values = wire_values_begin(cursor->data + cursor->at, cursor_left(cursor));
+	WireSpan value;
+
+	flat->room += values.left * VALUE_ROOM + cursor_left(cursor) * 2;
+	found->formats = flat->formats;
+	if (is_last)
+		return !values.reason && cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
+	while (wire_values_next(&values, &value))
+		;
+	return !values.reason && cursor_bytes(cursor, values.cursor.at, &found->bytes);
+}
+
+/*
+ * Finds columns, the last field, and how many there are.
+ */
+static bool
+find_columns(Flat *flat, WireCursor *cursor, Found *found)
+{
+	uint32 count;
+
+	if (!flat->column->is_known)
+		make_shape(flat->column, wire_column_members(WIRE_KIND_COLUMNS));
+	if (!cursor_integer(cursor, 2, &count) || count > cursor_left(cursor) / LEAST_COLUMN)
+		return false;
+	found->number = count;
+	flat->room += count * (flat->column->values_at + flat->column->count * VALUE_ROOM) +
+	              cursor_left(cursor) * 2;
+	return cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
+}
+
+/*
+ * Finds a list of integers and its count.
+ */
+static bool
+find_integers(WireCursor *cursor, WireKind kind, Found *found)
+{
+	size_t size = kind == WIRE_KIND_FORMATS ? 2 : 4;
+	uint32 count;
+
+	if (!cursor_integer(cursor, 2, &count) || !cursor_bytes(cursor, count * size, &found->bytes))
+		return false;
+	found->number = count;
+	return true;
+}
+
+/*
+ * Finds a field, and adds to the room that is needed.
+ */
+static inline bool
+find_field(Flat *flat, WireCursor *cursor, const WireField *field, Found *found)
+{
+	uint32 number = 0;
+	bool is_there;
+
+	flat->room += VALUE_ROOM;
+	switch (field->kind)
+	{
+		case WIRE_KIND_INT16:
+			is_there = cursor_integer(cursor, 2, &number);
+			found->number = (int16) number;
+			return is_there;
+		case WIRE_KIND_INT32:
+			is_there = cursor_integer(cursor, 4, &number);
+			found->number = (int32) number;
+			return is_there;
+		case WIRE_KIND_UINT32:
+			is_there = cursor_integer(cursor, 4, &number);
+			found->number = number;
+			return is_there;
+		case WIRE_KIND_INT8:
+			is_there = cursor_integer(cursor, 1, &number);
+			found->number = number;
+			return is_there;
+		case WIRE_KIND_CHAR:
+			return cursor_bytes(cursor, 1, &found->bytes);
+		case WIRE_KIND_STRING:
+		case WIRE_KIND_QUERY:
+			is_there = cursor_string(cursor, &found->bytes);
+			flat->room += found->bytes.len * 2;
+			return is_there;
+		case WIRE_KIND_FORMATS:
+		case WIRE_KIND_OIDS:
+			is_there = find_integers(cursor, field->kind, found);
+			flat->room += (size_t) found->number * VALUE_ROOM;
+			if (field->kind == WIRE_KIND_FORMATS)
+				flat->formats = (WireFormats){found->bytes.data, (size_t) found->number};
+			return is_there;
+		case WIRE_KIND_VALUES:
+			return find_values(flat, cursor, field[1].kind == WIRE_KIND_END, found);
+		case WIRE_KIND_COLUMNS:
+			return find_columns(flat, cursor, found);
+		default: /* the rest; checked when it is laid out */
+			flat->room += cursor_left(cursor) * 2;
+			found->formats = flat->formats;
+			return cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
+	}
+}
+
+/*
+ * Lays bytes out: as text if they are that, else {"hex": ...}.  NULL: they need
+ * conversion.
+ */
+static inline char *
+lay_bytes(const Flat *flat, WireSpan bytes, bool is_binary, char *at, JEntry *entry)
+{
+	const ReadEncoding *encoding = &flat->context->encoding;
+	char *end;
+	size_t len;
+
+	*entry = (JEntry) bytes.len; /* a string */
+	if (likely(!is_binary && json_copy_plain(at, bytes.data, bytes.len)))
+		return at + bytes.len;
+	if (!is_binary && encoding->is_converted)
+		return NULL;
+	if (!is_binary && read_text(encoding, bytes, &len))
+		return at + bytes.len; /* they were copied */
+	end = json_lay_hex(at, bytes.data, bytes.len);
+	*entry = JENTRY_ISCONTAINER | (JEntry) (end - at);
+	return end;
+}
+
+/*
+ * Lays a value out that has no data if it is NULL.
+ */
+static inline char *
+lay_value(const Flat *flat, WireSpan value, bool is_binary, char *at, JEntry *entry)
+{
+	*entry = JENTRY_ISNULL;
+	return value.data ? lay_bytes(flat, value, is_binary, at, entry) : at;
+}
+
+/*
+ * Lays the only value of a field out.
+ */
+static char *
+lay_single(const Flat *flat, const Found *found, char *at, JEntry *entry)
+{
+	WireValues values = {.cursor = {found->bytes.data, found->bytes.len, 0}, .left = 1};
+	WireSpan value;
+
+	if (!wire_values_next(&values, &value) || cursor_left(&values.cursor) > 0)
+		return NULL;
+	return lay_value(flat, value, wire_is_binary(&found->formats, 0), at, entry);
+}
+
+/*
+ * Lays a list of values out.
+ */
+static char *
+lay_values(const Flat *flat, const Found *found, char *at)
+{
+	WireValues values = wire_values_begin(found->bytes.data, found->bytes.len);
+	JEntry *entries = (JEntry *) at + 1;
+	bool has_formats = found->formats.count > 0;
+	WireSpan value;
+	char *begin;
+
+	if (values.reason)
+		return NULL;
+	entries[-1] = values.left | JB_FARRAY;
+	begin = at = (char *) (entries + values.left);
+	for (uint32 i = 0; wire_values_next(&values, &value); i++)
+	{
+		JEntry entry;
+
+		at = lay_value(flat, value, has_formats && wire_is_binary(&found->formats, i), at, &entry);
+		if (!at)
+			return NULL;
+		json_set_entry(entries, i, entry, (size_t) (at - begin));
+	}
+	return values.reason || cursor_left(&values.cursor) > 0 ? NULL : at;
+}
+
+/*
+ * Lays a list of integers out.
+ */
+static char *
+lay_integers(const Flat *flat, WireKind kind, const Found *found, char *at)
+{
+	WireCursor cursor = {found->bytes.data, found->bytes.len, 0};
+	JEntry *entries = (JEntry *) at + 1;
+	uint32 count = (uint32) found->number;
+	char *begin;
+
+	entries[-1] = count | JB_FARRAY;
+	begin = at = (char *) (entries + count);
+	for (uint32 i = 0; i < count; i++)
+	{
+		char *before = at;
+		uint32 number;
+
+		cursor_integer(&cursor, kind == WIRE_KIND_FORMATS ? 2 : 4, &number);
+		if (kind == WIRE_KIND_FORMATS)
+			at = json_lay_number(flat->numbers, (int16) number, at);
+		else
+			at = json_lay_number(flat->numbers, number, at);
+		json_set_entry(entries, i, JENTRY_ISNUMERIC | (JEntry) (at - before),
+		               (size_t) (at - begin));
+	}
+	return at;
+}
+
+/*
+ * Begins an object: lays its keys out.  Returns the place behind them.
+ */
+static inline char *
+lay_head(const Shape *shape, char *at)
+{
+	memcpy(at, shape->head, shape->values_at);
+	return at + shape->values_at;
+}
+
+/*
+ * Lays a column out: strings and numbers.
+ */
+static char *
+lay_column(Flat *flat, WireCursor *cursor, char *at)
+{
+	const Shape *shape = flat->column;
+	JEntry *entries = (JEntry *) at + 1 + shape->count;
+	Found found[WIRE_MAX_FIELDS];
+
+	for (int i = 0; i < shape->count; i++)
+		if (!find_field(flat, cursor, &shape->fields[i], &found[i]))
+			return NULL;
+	at = lay_head(shape, at);
+	for (int i = 0; i < shape->count; i++)
+	{
+		int field = shape->order[i];
+		char *before = at;
+
+		if (shape->fields[field].kind == WIRE_KIND_STRING)
+		{
+			at = lay_bytes(flat, found[field].bytes, false, at, &entries[i]);
+			if (!at)
+				return NULL;
+			continue;
+		}
+		at = json_lay_number(flat->numbers, found[field].number, at);
+		entries[i] = JENTRY_ISNUMERIC | (JEntry) (at - before);
+	}
+	return at;
+}
+
+/*
+ * Lays a list of columns out.
+ */
+static char *
+lay_columns(Flat *flat, const Found *found, char *at)
+{
+	WireCursor cursor = {found->bytes.data, found->bytes.len, 0};
+	JEntry *entries = (JEntry *) at + 1;
+	uint32 count = (uint32) found->number;
+	char *begin;
+
+	entries[-1] = count | JB_FARRAY;
+	begin = at = (char *) (entries + count);
+	for (uint32 i = 0; i < count; i++)
+	{
+		char *before = at;
+
+		at = lay_column(flat, &cursor, json_pad(at));
+		if (!at)
+			return NULL;
+		json_set_entry(entries, i, JENTRY_ISCONTAINER | (JEntry) (at - before),
+		               (size_t) (at - begin));
+	}
+	return cursor_left(&cursor) > 0 ? NULL : at;
+}
+
+/*
+ * Lays a field out.
+ */
+static inline char *
+lay_field(Flat *flat, WireKind kind, const Found *found, char *at, JEntry *entry)
+{
+	char *begin = at;
+
+	switch (kind)
+	{
+		case WIRE_KIND_CHAR:
+		case WIRE_KIND_STRING:
+		case WIRE_KIND_QUERY:
+			return lay_bytes(flat, found->bytes, false, at, entry);
+		case WIRE_KIND_CONTENT:
+			return lay_bytes(flat, found->bytes, flat->context->data_is_binary, at, entry);
+		case WIRE_KIND_VALUE:
+			return lay_single(flat, found, at, entry);
+		case WIRE_KIND_VALUES:
+			at = lay_values(flat, found, json_pad(at));
+			break;
+		case WIRE_KIND_FORMATS:
+		case WIRE_KIND_OIDS:
+			at = lay_integers(flat, kind, found, json_pad(at));
+			break;
+		case WIRE_KIND_COLUMNS:
+			at = lay_columns(flat, found, json_pad(at));
+			break;
+		default:
+			at = json_lay_number(flat->numbers, found->number, at);
+			*entry = JENTRY_ISNUMERIC | (JEntry) (at - begin);
+			return at;
+	}
+	*entry = at ? JENTRY_ISCONTAINER | (JEntry) (at - begin) : 0;
+	return at;
+}
+
+/*
+ * Returns a message's shape; NULL if it is not one for here.
+ */
+static Shape *
+shape_of(const JsonContext *context, const WireMessage *message)
+{
+	Shape *shape = &context->shapes->messages[message->id];
+
+	if (message->form != WIRE_FORM_WHOLE || message->id == WIRE_MSG_Unknown ||
+	    message->body.len > MAX_BODY || message->content.is_replication || context->is_regress)
+		return NULL;
+	if (!shape->is_known)
+		make_shape(shape, wire_types[message->id].fields);
+	return shape->is_flat ? shape : NULL;
+}
+
+/*
+ * Finds the fields of a body, to its last byte.
+ */
+static bool
+find_fields(Flat *flat, const Shape *shape, const WireMessage *message, Found *found)
+{
+	WireCursor cursor = {message->body.data, message->body.len, wire_code_size(message->id)};
+
+	if (cursor.at > cursor.len)
+		return false;
+	flat->room = VARHDRSZ + shape->values_at + VALUE_ROOM;
+	for (int i = 0; i < shape->count; i++)
+		if (!find_field(flat, &cursor, &shape->fields[i], &found[i]))
+			return false;
+	return cursor_left(&cursor) == 0;
+}
+
+/*
+ * Returns a message's body; see json.h.
+ */
+Jsonb *
+json_flat_body(const JsonContext *context, const WireMessage *message)
+{
+	Shape *shape = shape_of(context, message);
+	Flat flat = {.context = context,
+	             .numbers = json_numbers(context->writer),
+	             .column = &context->shapes->column,
+	             .formats = context->formats};
+	Found found[WIRE_MAX_FIELDS];
+	Jsonb *jsonb;
+	JEntry *entries;
+	char *at;
+
+	if (!shape || !find_fields(&flat, shape, message, found))
+		return NULL;
+	jsonb = (Jsonb *) json_room(context->writer, flat.room);
+	entries = (JEntry *) VARDATA(jsonb) + 1 + shape->count;
+	at = lay_head(shape, VARDATA(jsonb));
+	for (int i = 0; i < shape->count; i++)
+	{
+		int field = shape->order[i];
+
+		at = lay_field(&flat, shape->fields[field].kind, &found[field], at, &entries[i]);
+		if (!at)
+			return NULL;
+	}
+	SET_VARSIZE(jsonb, at - (char *) jsonb);
+	return jsonb;
+}
