@@ -4,6 +4,7 @@
 #   make install         into the PostgreSQL that PG_CONFIG names (DESTDIR works)
 #   make demo            a throwaway server, traffic, and what was recorded of it
 #   make test            every test, on private servers
+#   make test-versions   every test with each other PostgreSQL that dev/other-version knows of
 #   make unit            the plain-C unit tests alone, under ASan and UBSan
 #   make fuzz SECONDS=n  every fuzz target for n seconds
 #   make bench           all that is measured: bench-codec, the codec beside pgproto3 and a bare
@@ -96,6 +97,10 @@ TAP_TESTS = \
 	t/060_statements.pl \
 	t/061_values.pl t/062_scripts.pl
 
+# What `make test` runs with other PostgreSQLs: where versions differ most.
+OTHER_VERSIONS = 17 18
+VERSION_TESTS = unit sql isolation t/001_basic.pl t/013_door.pl t/050_tls.pl t/003_pairing.pl
+
 # ---- what PGXS is told ----
 
 OBJS = $(LIBRARY_SOURCES:.c=.o)
@@ -139,7 +144,7 @@ all: pgwire_trace_journal
 PGXS := $(shell $(PG_CONFIG) --pgxs 2> /dev/null)
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out demo test bench bench-codec bench-traffic bench-replay, $(or $(MAKECMDGOALS), all)),)
+else ifneq ($(filter-out demo test test-versions bench bench-codec bench-traffic bench-replay, $(or $(MAKECMDGOALS), all)),)
 $(error "$(PG_CONFIG)" was not found: install the server's development package, or set PG_CONFIG)
 endif
 
@@ -260,6 +265,9 @@ demo:
 test:
 	@dev/test
 
+test-versions:
+	@for version in $(OTHER_VERSIONS); do dev/other-version $$version || exit 1; done
+
 bench: bench-traffic bench-codec bench-replay
 
 bench-codec:
@@ -292,5 +300,5 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
-	check-warnings FORCE demo test bench bench-codec bench-traffic bench-replay format check-format check-includes fuzz \
+	check-warnings FORCE demo test test-versions bench bench-codec bench-traffic bench-replay format check-format check-includes fuzz \
 	check-lists

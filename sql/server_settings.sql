@@ -22,6 +22,8 @@ ALTER SYSTEM SET pgwire_trace.exclude_applications = 'pg_*, *';
 ALTER SYSTEM RESET pgwire_trace.exclude_applications;
 ALTER SYSTEM SET pgwire_trace.journal_directory = 'relative/path';
 ALTER SYSTEM SET pgwire_trace.capture = 'some';
+-- from 17 on the message has units for the range
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET pgwire_trace.response_limit = '1GB';
 ALTER SYSTEM SET pgwire_trace.response_limit = '-1';
 ALTER SYSTEM RESET pgwire_trace.response_limit;

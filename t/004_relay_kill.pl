@@ -66,8 +66,10 @@ is($server->sql(<<'SQL'), 't', 'lost in the crash = finished - journalled');
 select sum(exchanges_lost_in_crash) = sum(exchanges_finished) - sum(exchanges_journalled)
   from pgwire_trace.stat_relay
 SQL
-is($server->sql(<<'SQL'), 't', 'stored = journalled');
-select sum(exchanges_journalled) = (select count(*) from pgwire_trace.exchange)
+# a relay that dies between write() and counting it has journalled what it counts as lost
+is($server->sql(<<'SQL'), 't', 'stored = journalled, and of what was lost at most the last write');
+select (select count(*) from pgwire_trace.exchange) - sum(exchanges_journalled)
+       between 0 and sum(exchanges_lost_in_crash)
   from pgwire_trace.stat_relay
 SQL
 is($server->duplicates, '0', 'nothing twice');

@@ -86,6 +86,17 @@ is($server->sql("select count(distinct body->'columns'->0->>'table_oid') from"
 	  . " where name = 'RowDescription'"), '2', 'and OIDs');
 is_deeply([ diff($one, $other) ], [], 'which make no difference');
 
+# a session's temporary schema has the number of its backend
+my @temporary = ('create temp table c (n int check (n > 0))', 'insert into c values (-1)');
+my $alone = record_queries(@temporary);
+my $beside = $server->connect_client;
+my $second = record_queries(@temporary);
+is($server->sql("select count(distinct body->>'schema') from (select * from pgwire_trace.messages($alone, 2)"
+	  . " union all select * from pgwire_trace.messages($second, 2)) m where name = 'ErrorResponse'"), '2',
+	'temporary schemas have numbers of their own');
+is_deeply([ diff($alone, $second) ], [], 'which make no difference either');
+$beside->close;
+
 # ---- what differs is named ----
 
 my @base = ('select 1 as n', "select 'same'", 'begin', 'select count(*) from pg_am', 'commit',

@@ -180,6 +180,20 @@ needs_writer_gone(Node *statement)
 }
 
 /*
+ * Runs a command as the server does.  A function of its own: what PG_TRY's longjmp
+ * could clobber should not be a variable of the one that has it.
+ */
+static void
+run_command(PlannedStmt *planned, const char *query, bool read_only_tree,
+            ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+            DestReceiver *dest, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next = previous_hook ? previous_hook : standard_ProcessUtility;
+
+	next(planned, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+/*
  * Hook: a utility command is about to run.
  */
 static void
@@ -187,12 +201,11 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
            ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
            DestReceiver *dest, QueryCompletion *completion)
 {
-	ProcessUtility_hook_type next = previous_hook ? previous_hook : standard_ProcessUtility;
 	int64 hold;
 
 	if (!needs_writer_gone(planned->utilityStmt))
 	{
-		next(planned, query, read_only_tree, context, params, environment, dest, completion);
+		run_command(planned, query, read_only_tree, context, params, environment, dest, completion);
 		return;
 	}
 	hold = pgwt_now() + HOLD_US;
@@ -201,7 +214,7 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	PG_TRY();
 	{
 		end_writer();
-		next(planned, query, read_only_tree, context, params, environment, dest, completion);
+		run_command(planned, query, read_only_tree, context, params, environment, dest, completion);
 	}
 	PG_FINALLY();
 	{
