@@ -35,11 +35,12 @@ SERVER_FILES = \
 	query_ids redaction relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility
 STORE_FILES = batch blame connect ids keep partition pass position ready rows series tables text writer
 READ_FILES = \
-	container encoding exchange explain follow guard input items known parameter rest run script \
-	script_copy script_text session split type value
+	container encoding exchange explain findings findings_steps follow guard input items known \
+	parameter query rest run script script_copy script_text session split steps type value
 API_FILES = \
 	align decode decode_args decode_formats diff diff_body diff_columns diff_exchange \
-	diff_outline exchange exchange_insert explain flush install json json_encode json_encode_value json_flat json_write keeping \
+	diff_outline exchange exchange_insert explain findings flush install json json_encode \
+	json_encode_value json_flat json_write keeping \
 	messages messages_list messages_read request_steps result result_set script session statement status \
 	trace
 

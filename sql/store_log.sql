@@ -64,4 +64,7 @@ BEGIN
 END $$;
 SELECT pg_temp.plan_line('SELECT * FROM pgwire_trace.log WHERE session_id = -9 AND exchange_no = 7', 'stored_exchange_\d|Index Cond.*exchange');
 SELECT pg_temp.plan_line('SELECT count(*) FROM pgwire_trace.exchange', 'query_text');
+-- these read the sessions that are asked for, and no other
+SELECT pg_temp.plan_line('SELECT * FROM pgwire_trace.' || v || ' WHERE session_id = -9', 'Index Cond|Seq Scan')
+FROM unnest('{statement,finding}'::text[]) v;
 ROLLBACK;

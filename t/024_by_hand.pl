@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use IPC::Run;
 use PgwireTrace qw(poll);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -31,8 +32,20 @@ is($server->sql("select count(*) from pgwire_trace.tail(now() + interval '1 hour
 
 # ---- an auditor ----
 
-$server->sql('create role auditor; grant usage on schema pgwire_trace to auditor;'
-	  . ' grant select on pgwire_trace.log_metadata to auditor');
+# Returns the indented lines of a section of docs/keeping.md that begin with a word, up to a line that ends so.
+sub documented
+{
+	my ($section, $begin, $end) = @_;
+	my $docs = slurp_file("$ENV{PGWT_CLIENTS}/../../docs/keeping.md");
+	my ($text) = $docs =~ /^## \Q$section\E\n(.*?)(?=^## |\z)/ms or die "no section $section";
+	my @found = $text =~ /^ {4,}($begin.*?$end)$/msg;
+	return map { s/^ +//mgr } @found;
+}
+
+$server->sql('create role auditor');
+my @grants = documented('An auditor', 'GRANT', ';');
+is(scalar @grants, 2, 'the documented grants');
+$server->sql(join("\n", @grants));
 my $as_auditor = 'set role auditor; ';
 is($server->sql($as_auditor . "select query, sqlstate, user_name is not null from"
 	  . " pgwire_trace.log_metadata where session_id = $last and sqlstate is not null"),
@@ -40,8 +53,11 @@ is($server->sql($as_auditor . "select query, sqlstate, user_name is not null fro
 	'an auditor sees what was done, without values');
 unlike($server->sql($as_auditor . 'select * from pgwire_trace.log_metadata'), qr/secret value|division/,
 	'nowhere');
-for my $what ('exchange', 'stored_exchange', 'session', 'query_text', 'log', 'top_query', 'finding',
-	"tail('-infinity')", "messages($last)", 'stat_writer')
+for my $what ('exchange', 'stored_exchange', 'stored_exchange_1', 'session', 'query_text', 'log', 'top_query', 'finding',
+	'query_run', 'top_application', 'query_latency', 'statement', "statement_rows($last)", "parameters($last, 1)",
+	"result($last, 1)", "result_columns($last, 1)", "psql_script($last)", "explain($last, 1)", "session_findings($last)",
+	"tail('-infinity')", "messages($last)", "trace_lines($last)", "session_diff($last, $last)", 'stat_writer',
+	'quarantine', 'storage()', "purge('-infinity')", 'truncate_all()')
 {
 	my (undef, undef, $err) = $server->try_sql($as_auditor . "select * from pgwire_trace.$what");
 	like($err, qr/permission denied/, "an auditor may not read $what");
@@ -52,6 +68,59 @@ is($server->sql("$as_auditor create function peep(text) returns boolean language
 	  . " \$\$begin raise notice 'peeped %', \$1; return true; end\$\$;"
 	  . ' select count(*) from pgwire_trace.log_metadata where peep(query) and session_id = -1'), '0',
 	'nor look through the view');
+
+# ---- somebody who may read everything ----
+
+$server->sql('create role reader');
+$server->sql(join("\n", documented('A reader', 'GRANT', ';')));
+my $as_reader = 'set role reader; ';
+is($server->sql($as_reader . "select count(*) from pgwire_trace.log where session_id = $last and query ~ 'secret value'"),
+	'1', 'a reader reads the log');
+is($server->sql($as_reader . "select count(*) from pgwire_trace.tail('-infinity', $last)"), '4', 'tail()');
+is($server->sql($as_reader . "select query from pgwire_trace.statement where session_id = $last order by exchange_no limit 1"),
+	'select 3 as late', 'statements');
+is($server->sql($as_reader . "select \"row\" from pgwire_trace.result($last, 1)"), '["3"]', 'results');
+is($server->sql($as_reader . "select late from pgwire_trace.result_set($last, 1) as t(late int)"), '3', 'as a table');
+for my $what ('top_query', 'top_application', 'query_latency', 'query_run', "messages($last)", "trace_lines($last)",
+	"psql_script($last)", "result_columns($last, 1)")
+{
+	is($server->sql($as_reader . "select count(*) > 0 from pgwire_trace.$what"), 't', $what);
+}
+for my $what ('finding', "session_diff($last, $last)", "parameters($last, 1)")
+{
+	is($server->sql($as_reader . "select count(*) from pgwire_trace.$what"), '0', "$what: nothing to tell");
+}
+(undef, undef, my $refused) = $server->try_sql($as_reader . "select * from pgwire_trace.explain($last, 1)");
+like($refused, qr/may not act as the recorded role/, 'explain() knows him');
+for my $what ("purge('infinity')", 'truncate_all()', 'pause()', 'resume()')
+{
+	(undef, undef, $refused) = $server->try_sql($as_reader . "select pgwire_trace.$what");
+	like($refused, qr/permission denied for function/, "a reader may not call $what");
+}
+
+# ---- watching ----
+
+my ($watch) = documented('By hand', 'WITH', '\\\\watch 2');
+my ($shown, $complaints) = ('', '');
+my $watching = IPC::Run::start([ 'psql', '-XAt', '-d', $server->node->connstr('postgres'), '-f', '-' ],
+	'<', \"$watch\n", '>', \$shown, '2>', \$complaints);
+# what comes behind the first round is shown, round by round
+ok(poll(sub {
+		$watching->pump_nb;
+		return $server->sql("select count(*) from pg_stat_activity where state = 'idle' and query ~ '^WITH t AS'") eq '1';
+	}), 'the documented line watches') or diag($complaints);
+$server->side_sql("select $_ as watched") for 1 .. 3;
+my $count = 3;
+ok(poll(sub {
+		$watching->pump_nb;
+		$server->side_sql("select $_ as watched") for ++$count;
+		return $shown =~ /select 5 as watched/;
+	}), 'what runs is shown');
+my %times;
+$times{$_}++ for $shown =~ /select (\d+) as watched/g;
+my ($newest) = sort { $b <=> $a } keys %times;
+is_deeply(\%times, { map { $_ => 1 } 1 .. $newest }, 'each statement once, none left out');
+$watching->kill_kill;
 
 # ---- pause ----
 

@@ -29,8 +29,26 @@ REVOKE ALL ON FUNCTION pgwire_trace.statement_rows(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.statement_rows(bigint, bigint) IS
 'The rows of view statement for a session, or for one of its exchanges. The session is read from its start, as statements may have been prepared at any time; no rows for a session or exchange that there is not. Needs SELECT on the tables.';
 
+-- session_id is the table's, so that a condition on it chooses the sessions that are read.
 CREATE VIEW pgwire_trace.statement WITH (security_invoker = true) AS
-SELECT r.*
+SELECT s.session_id,
+	   r.exchange_no,
+	   r.statement_no,
+	   r.statement_name,
+	   r.portal_name,
+	   r.query,
+	   r.prepared_query,
+	   r.function_name,
+	   r.parameter_types,
+	   r.parameter_formats,
+	   r.parameter_values,
+	   r.command_tag,
+	   r.row_count,
+	   r.data_row_count,
+	   r.sqlstate,
+	   r.error_message,
+	   r.is_suspended,
+	   r.is_truncated
 FROM pgwire_trace.session s
 CROSS JOIN LATERAL pgwire_trace.statement_rows(s.session_id) r;
 REVOKE ALL ON pgwire_trace.statement FROM PUBLIC;

@@ -145,111 +145,35 @@ COMMENT ON COLUMN pgwire_trace.query_latency.to_ms IS 'Longer than all in the bu
 COMMENT ON COLUMN pgwire_trace.query_latency.calls IS 'Exchanges in the bucket.';
 COMMENT ON COLUMN pgwire_trace.query_latency.total_ms IS 'Milliseconds that they took.';
 
--- Every branch works by session, so a condition on session_id reaches the index.
-CREATE VIEW pgwire_trace.finding AS
-SELECT 'parsed_again'::text AS finding,
-	   e.session_id,
-	   (array_agg(e.exchange_no ORDER BY e.exchange_no))[1:100] AS exchanges,
-	   count(*) AS occurrences,
-	   r.query,
-	   pg_catalog.format('parsed %s times: parse it once under a name', count(*)) AS detail
-FROM pgwire_trace.exchange e, pgwire_trace.request_steps(e.request) r
-WHERE e.kind = 'extended' AND r.type = 'P'
-GROUP BY e.session_id, r.query
-HAVING count(*) >= 5
-UNION ALL
-SELECT 'sync_each_statement',
-	   g.session_id,
-	   (array_agg(g.exchange_no ORDER BY g.exchange_no))[1:100],
-	   count(*),
-	   min(g.query),
-	   pg_catalog.format('%s statements sent without waiting, a Sync after each: one at the end would do', count(*))
-FROM (SELECT e.session_id, e.exchange_no, e.query,
-			 e.exchange_no - row_number() OVER (PARTITION BY e.session_id ORDER BY e.exchange_no) AS run
-	  FROM pgwire_trace.exchange e
-	  WHERE e.kind = 'extended' AND e.statement_count = 1 AND e.think_us IS NULL AND e.part_no = 1) g
-GROUP BY g.session_id, g.run
-HAVING count(*) >= 5
-UNION ALL
-SELECT 'unused_statement',
-	   u.session_id,
-	   (array_agg(u.exchange_no ORDER BY u.exchange_no))[1:100],
-	   count(*),
-	   u.query,
-	   pg_catalog.format('prepared as %s and never bound', string_agg(DISTINCT u.statement, ', '))
-FROM (SELECT e.session_id, e.exchange_no, r.type, r.statement, r.query,
-			 lead(r.type) OVER (PARTITION BY e.session_id, r.statement
-				ORDER BY e.exchange_no, e.part_no, r.step_no) AS next_type
-	  FROM pgwire_trace.exchange e, pgwire_trace.request_steps(e.request) r
-	  WHERE e.kind = 'extended' AND r.type IN ('P', 'B') AND r.statement <> '') u
-WHERE u.type = 'P' AND u.next_type IS DISTINCT FROM 'B'
-  AND EXISTS (SELECT FROM pgwire_trace.session s WHERE s.session_id = u.session_id AND s.end_reason IS NOT NULL)
-GROUP BY u.session_id, u.query
-UNION ALL
-SELECT 'described_again',
-	   d.session_id,
-	   (array_agg(d.exchange_no ORDER BY d.exchange_no))[1:100],
-	   count(*),
-	   min(d.query),
-	   pg_catalog.format('statement %s was described %s times more than needed', pg_catalog.quote_literal(d.statement), count(*))
-FROM (SELECT e.session_id, e.exchange_no, e.query, r.type, r.statement,
-			 lag(r.type) OVER (PARTITION BY e.session_id, r.statement
-				ORDER BY e.exchange_no, e.part_no, r.step_no) AS type_before
-	  FROM pgwire_trace.exchange e, pgwire_trace.request_steps(e.request) r
-	  WHERE e.kind = 'extended' AND r.type IN ('P', 'D') AND r.statement IS NOT NULL) d
-WHERE d.type = 'D' AND d.type_before = 'D'
-GROUP BY d.session_id, d.statement
-UNION ALL
-SELECT 'n_plus_one',
-	   n.session_id,
-	   (array_agg(n.exchange_no ORDER BY n.exchange_no))[1:100],
-	   count(*),
-	   min(n.query),
-	   pg_catalog.format('%s times in a row, at most a row each, %s ms in all: one query could fetch them', count(*),
-		   pg_catalog.round(sum(n.duration_us) / 1000.0, 1))
-FROM (SELECT e.session_id, e.exchange_no, e.query, e.query_hash, e.duration_us,
-			 e.exchange_no - row_number() OVER (PARTITION BY e.session_id, e.query_hash ORDER BY e.exchange_no) AS run
-	  FROM pgwire_trace.exchange e
-	  WHERE e.kind IN ('query', 'extended') AND e.statement_count = 1 AND e.data_row_count <= 1
-		AND e.command_tag LIKE 'SELECT %' AND e.query_hash IS NOT NULL) n
-GROUP BY n.session_id, n.query_hash, n.run
-HAVING count(*) >= 10
-UNION ALL
-SELECT 'result_in_vain',
-	   v.session_id,
-	   (array_agg(v.exchange_no ORDER BY v.exchange_no))[1:100],
-	   count(*),
-	   min(v.query),
-	   pg_catalog.format('%s bytes of rows were sent, then the client left or cancelled: ask for fewer rows',
-		   sum(v.response_bytes))
-FROM pgwire_trace.exchange v
-LEFT JOIN pgwire_trace.session s ON s.session_id = v.session_id
-WHERE v.data_row_count > 0 AND v.response_bytes > 1000000 AND v.kind IN ('query', 'extended', 'copy')
-  AND (v.sqlstate = '57014'
-	   OR (NOT v.is_complete AND s.end_reason IN ('client_closed', 'client_reset', 'terminate')))
-GROUP BY v.session_id
-UNION ALL
-SELECT 'idle_in_transaction',
-	   i.session_id,
-	   (array_agg(i.exchange_before ORDER BY i.exchange_no))[1:100],
-	   count(*),
-	   min(i.query_before),
-	   pg_catalog.format('%s s in all, %s s at most, with a transaction open', pg_catalog.round(sum(i.think_us) / 1000000.0, 1),
-		   pg_catalog.round(max(i.think_us) / 1000000.0, 1))
-FROM (SELECT e.session_id, e.exchange_no, e.think_us,
-			 lag(e.transaction_status) OVER w AS status_before,
-			 lag(e.exchange_no) OVER w AS exchange_before,
-			 lag(e.query) OVER w AS query_before
-	  FROM pgwire_trace.exchange e
-	  WHERE e.kind <> 'async'
-	  WINDOW w AS (PARTITION BY e.session_id ORDER BY e.exchange_no, e.part_no)) i
-WHERE i.think_us >= 1000000 AND i.status_before IN ('T', 'E')
-GROUP BY i.session_id;
+CREATE FUNCTION pgwire_trace.session_findings(
+	session_id bigint,
+	OUT finding text,
+	OUT exchanges bigint[],
+	OUT occurrences bigint,
+	OUT query text,
+	OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pgwire_trace_session_findings'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 5
+SET search_path = pg_catalog, pg_temp;
+REVOKE ALL ON FUNCTION pgwire_trace.session_findings(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.session_findings(bigint) IS
+'The rows of view finding for a session, read once from its start; no rows for one that there is not. Needs SELECT on the tables.';
+
+CREATE VIEW pgwire_trace.finding WITH (security_invoker = true) AS
+SELECT f.finding,
+	   s.session_id,
+	   f.exchanges,
+	   f.occurrences,
+	   f.query,
+	   f.detail
+FROM pgwire_trace.session s
+CROSS JOIN LATERAL pgwire_trace.session_findings(s.session_id) f;
 REVOKE ALL ON pgwire_trace.finding FROM PUBLIC;
 
 COMMENT ON VIEW pgwire_trace.finding IS
-'What clients do in vain, a row a session and reason. It reads all that is recorded: add WHERE session_id = ... where that is much.';
-COMMENT ON COLUMN pgwire_trace.finding.finding IS 'parsed_again: the same text in 5 or more Parse messages. sync_each_statement: 5 or more statements in a row sent without waiting, each with a Sync of its own. unused_statement: prepared under a name and not bound, in a session that ended. described_again: Describe of a statement that was described since its Parse. n_plus_one: the same SELECT but for constants 10 or more times in a row, with a row at most. result_in_vain: over a megabyte of rows sent, and then the client left or cancelled. idle_in_transaction: a second or more between exchanges while a transaction was open.';
+'What clients do in vain, a row a session and reason. Each session that is asked for is read as a whole: add WHERE session_id = ... where all are too many. Whoever reads it needs EXECUTE on session_findings() and SELECT on the tables too.';
+COMMENT ON COLUMN pgwire_trace.finding.finding IS 'parsed_again: the same text in 5 or more Parse messages. sync_each_statement: 5 or more statements in a row sent without waiting, each with a Sync of its own. unused_statement: prepared under a name and not bound, in a session that ended; what a gap in the record may hide is left out. described_again: Describe of a statement that was described since its Parse. n_plus_one: the same SELECT but for constants 10 or more times in a row, with a row at most. result_in_vain: over a megabyte of rows sent, and then the client left or cancelled. idle_in_transaction: a second or more between exchanges while a transaction was open.';
 COMMENT ON COLUMN pgwire_trace.finding.session_id IS 'Session.';
 COMMENT ON COLUMN pgwire_trace.finding.exchanges IS 'The first 100 exchanges that show it; of idle_in_transaction those before the pauses.';
 COMMENT ON COLUMN pgwire_trace.finding.occurrences IS 'How often.';

@@ -70,7 +70,8 @@ pgwire_trace_check_installation(PG_FUNCTION_ARGS)
 		refuse_installation();
 	if (here && strcmp(here, pgwt_database) != 0)
 		ereport(WARNING,
-		        (errmsg("pgwire_trace records into database \"%s\", not into this one, \"%s\"",
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("pgwire_trace records into database \"%s\", not into this one, \"%s\"",
 		                pgwt_database, here),
 		         errhint("Run CREATE EXTENSION pgwire_trace in database \"%s\", or run ALTER "
 		                 "SYSTEM SET pgwire_trace.database = %s; and SELECT pg_reload_conf();",

@@ -9,10 +9,10 @@
  */
 #include "api/decode.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "read/query.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -64,24 +64,13 @@ enum
 	"response_bytes FROM pgwire_trace.exchange WHERE session_id OPERATOR(pg_catalog.=) $1 "
 #define IN_ORDER "ORDER BY exchange_no, part_no"
 
-/*
- * A query that is planned once for the backend's life: planning takes longer than
- * reading an exchange does.
- */
-typedef struct KeptQuery
-{
-	const char *text;
-	int arguments; /* of type bigint */
-	SPIPlanPtr plan;
-} KeptQuery;
-
-static KeptQuery session_query = {
+static ReadQuery session_query = {
     "SELECT server_parameters OPERATOR(pg_catalog.->>) 'client_encoding', "
     "startup_parameters OPERATOR(pg_catalog.->>) 'replication' "
     "FROM pgwire_trace.session WHERE session_id OPERATOR(pg_catalog.=) $1",
     1, NULL};
-static KeptQuery all_exchanges_query = {SESSION_EXCHANGES_QUERY IN_ORDER, 1, NULL};
-static KeptQuery exchange_query = {
+static ReadQuery all_exchanges_query = {SESSION_EXCHANGES_QUERY IN_ORDER, 1, NULL};
+static ReadQuery exchange_query = {
     SESSION_EXCHANGES_QUERY "AND exchange_no OPERATOR(pg_catalog.=) $2 " IN_ORDER, 2, NULL};
 
 /*
@@ -293,25 +282,6 @@ read_exchange(Reading *reading)
 }
 
 /*
- * Returns the plan of a query.
- */
-static SPIPlanPtr
-plan_of(KeptQuery *query)
-{
-	Oid types[2] = {INT8OID, INT8OID};
-
-	if (!query->plan)
-	{
-		SPIPlanPtr plan = SPI_prepare(query->text, query->arguments, types);
-
-		if (!plan || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a query: %s", SPI_result_code_string(SPI_result));
-		query->plan = plan;
-	}
-	return query->plan;
-}
-
-/*
  * Tells whether a startup packet's "replication" asks for a replication connection,
  * as the server reads it.
  */
@@ -333,7 +303,7 @@ read_session(Reading *reading, int64 session_id)
 	Datum value = Int64GetDatum(session_id);
 	int encoding = -1;
 
-	if (SPI_execute_plan(plan_of(&session_query), &value, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(read_query_plan(&session_query), &value, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"session\"");
 	if (SPI_processed == 1)
 	{
@@ -377,7 +347,7 @@ void
 messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTake take, void *arg)
 {
 	Datum values[2] = {Int64GetDatum(session_id), Int64GetDatum(exchange_no)};
-	KeptQuery *query = has_exchange ? &exchange_query : &all_exchanges_query;
+	ReadQuery *query = has_exchange ? &exchange_query : &all_exchanges_query;
 	Reading reading = {.take = take, .arg = arg};
 	Portal portal;
 
@@ -389,7 +359,7 @@ messages_read(int64 session_id, bool has_exchange, int64 exchange_no, RecordedTa
 	reading.formats = formats_create();
 	reading.message_context =
 	    AllocSetContextCreate(CurrentMemoryContext, "message", ALLOCSET_DEFAULT_SIZES);
-	portal = SPI_cursor_open(NULL, plan_of(query), values, NULL, true);
+	portal = SPI_cursor_open(NULL, read_query_plan(query), values, NULL, true);
 	read_cursor(&reading, portal);
 	SPI_cursor_close(portal);
 	SPI_finish();

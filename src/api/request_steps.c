@@ -1,9 +1,7 @@
 /*
  * request_steps.c
  *	  request_steps(): what the messages of a request are about, without decoding
- *	  their values.
- *
- * View finding looks at many requests; messages() tells all of one.
+ *	  their values.  messages() tells all of one.
  */
 #include "postgres.h"
 
@@ -11,8 +9,8 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "read/steps.h"
 #include "store/store.h"
-#include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(pgwire_trace_request_steps);
 
@@ -35,55 +33,19 @@ typedef struct Row
 } Row;
 
 /*
- * Sets a text column.
+ * Sets a text column; without data it stays NULL.
  */
 static void
 set_text(Row *row, int column, WireSpan text)
 {
 	StringInfoData out;
 
+	if (!text.data)
+		return;
 	initStringInfo(&out);
 	text_append_verified(&out, (const char *) text.data, (int) text.len);
 	row->values[column] = PointerGetDatum(cstring_to_text_with_len(out.data, out.len));
 	row->nulls[column] = false;
-}
-
-/*
- * Sets what a message names.  False: it is none of those that are listed.
- */
-static bool
-set_names(Row *row, WireMessageId id, const uint8 *body, size_t len)
-{
-	WireValue values[WIRE_MAX_FIELDS];
-	bool is_portal = len > 0 && body[0] == 'P';
-
-	memset(values, 0, sizeof(values));
-	wire_decode(id, body, len, values);
-	switch (id)
-	{
-		case WIRE_MSG_Parse:
-			set_text(row, STEP_STATEMENT, values[WIRE_Parse_statement].bytes);
-			set_text(row, STEP_QUERY, values[WIRE_Parse_query].bytes);
-			return true;
-		case WIRE_MSG_Bind:
-			set_text(row, STEP_STATEMENT, values[WIRE_Bind_statement].bytes);
-			set_text(row, STEP_PORTAL, values[WIRE_Bind_portal].bytes);
-			return true;
-		case WIRE_MSG_Describe:
-			set_text(row, is_portal ? STEP_PORTAL : STEP_STATEMENT,
-			         values[WIRE_Describe_name].bytes);
-			return true;
-		case WIRE_MSG_Close:
-			set_text(row, is_portal ? STEP_PORTAL : STEP_STATEMENT, values[WIRE_Close_name].bytes);
-			return true;
-		case WIRE_MSG_Execute:
-			set_text(row, STEP_PORTAL, values[WIRE_Execute_portal].bytes);
-			return true;
-		case WIRE_MSG_Sync:
-			return true;
-		default:
-			return false;
-	}
 }
 
 /*
@@ -94,33 +56,25 @@ pgwire_trace_request_steps(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	const bytea *request = PG_GETARG_BYTEA_PP(0);
-	const uint8 *data = (const uint8 *) VARDATA_ANY(request);
-	size_t left = VARSIZE_ANY_EXHDR(request);
-	WireFramer framer = {.have = 0};
-	WireFrame frame;
+	ReadSteps steps;
+	ReadStep step;
 	int step_no = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
-	while (left > 0)
+	read_steps_begin(&steps,
+	                 (WireSpan){(const uint8 *) VARDATA_ANY(request), VARSIZE_ANY_EXHDR(request)});
+	while (read_steps_next(&steps, &step))
 	{
-		size_t consumed = wire_frame_next(&framer, data, left, &frame);
-		WireMessageId id;
 		Row row;
 
-		if (frame.bad || !frame.begins || !frame.ends)
-			break;
 		memset(row.nulls, true, sizeof(row.nulls));
-		id = wire_type_of(WIRE_FRONTEND, frame.type, WIRE_PHASE_NORMAL, frame.body.data,
-		                  frame.body.len);
-		if (set_names(&row, id, frame.body.data, frame.body.len))
-		{
-			row.values[STEP_NO] = Int32GetDatum(++step_no);
-			row.values[STEP_TYPE] = CharGetDatum((char) frame.type);
-			row.nulls[STEP_NO] = row.nulls[STEP_TYPE] = false;
-			tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
-		}
-		data += consumed;
-		left -= consumed;
+		row.values[STEP_NO] = Int32GetDatum(++step_no);
+		row.values[STEP_TYPE] = CharGetDatum(step.type);
+		row.nulls[STEP_NO] = row.nulls[STEP_TYPE] = false;
+		set_text(&row, STEP_STATEMENT, step.statement);
+		set_text(&row, STEP_PORTAL, step.portal);
+		set_text(&row, STEP_QUERY, step.query);
+		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 	}
 	return (Datum) 0;
 }

@@ -67,7 +67,8 @@ warn(RowMaking *making, int column, const char *reason)
 	if (making->has_warned[column])
 		return;
 	making->has_warned[column] = true;
-	ereport(WARNING, (errmsg("recorded value in column %d of row %lld is shown as NULL", column + 1,
+	ereport(WARNING, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+	                  errmsg("recorded value in column %d of row %lld is shown as NULL", column + 1,
 	                         (long long) making->rows),
 	                  errdetail("It does not fit the type that was named: %s.", reason),
 	                  errhint("Name type text, or use result(). Later values of the column are not "
@@ -127,7 +128,8 @@ take_end(void *arg, const ReadRun *run)
 		check_count(making, run->columns->count);
 	if (run->is_truncated)
 		ereport(WARNING,
-		        (errmsg("result is in the record only up to row %lld", (long long) making->rows)));
+		        (errcode(ERRCODE_WARNING),
+		         errmsg("result is in the record only up to row %lld", (long long) making->rows)));
 }
 
 /*

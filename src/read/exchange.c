@@ -5,8 +5,10 @@
  * One row at a time: bytes may be many.  What is read of a row is copied before anything
  * else is asked of SPI, and lives until the exchange ends.
  */
+#include "read/query.h"
 #include "read/read.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -15,19 +17,19 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define EXCHANGES_QUERY                                                                 \
-	"SELECT exchange_no, part_no, started_at, kind, query, query_hashes, command_tag, " \
-	"statement_count, row_count, data_row_count, sqlstate, error_message, "             \
-	"transaction_status, is_complete, is_truncated, pairing_uncertain, request_bytes, " \
-	"response_bytes, request, response FROM pgwire_trace.exchange "                     \
-	"WHERE session_id OPERATOR(pg_catalog.=) $1 "                                       \
-	"AND ($2 IS NULL OR exchange_no OPERATOR(pg_catalog.<=) $2) ORDER BY exchange_no, part_no"
+/* the index on a session's exchanges gives them in order, without a sort of all */
+static ReadQuery exchanges_query = {
+    "SELECT exchange_no, started_at, kind, query, query_hashes, command_tag, statement_count, "
+    "row_count, data_row_count, sqlstate, error_message, transaction_status, is_complete, "
+    "is_truncated, pairing_uncertain, request, response FROM pgwire_trace.exchange "
+    "WHERE session_id OPERATOR(pg_catalog.=) $1 AND exchange_no OPERATOR(pg_catalog.<=) $2 "
+    "ORDER BY exchange_no, part_no",
+    2, NULL};
 
-/* Columns of that query, from 1. */
+/* Columns of that query. */
 enum
 {
-	COLUMN_EXCHANGE_NO = 1,
-	COLUMN_PART_NO,
+	COLUMN_EXCHANGE_NO,
 	COLUMN_STARTED_AT,
 	COLUMN_KIND,
 	COLUMN_QUERY,
@@ -42,11 +44,17 @@ enum
 	COLUMN_IS_COMPLETE,
 	COLUMN_IS_TRUNCATED,
 	COLUMN_IS_UNCERTAIN,
-	COLUMN_REQUEST_BYTES,
-	COLUMN_RESPONSE_BYTES,
 	COLUMN_REQUEST,
-	COLUMN_RESPONSE
+	COLUMN_RESPONSE,
+	COLUMNS
 };
+
+/* A row of it. */
+typedef struct Row
+{
+	Datum values[COLUMNS];
+	bool nulls[COLUMNS];
+} Row;
 
 /* A session being read. */
 typedef struct Reading
@@ -64,60 +72,43 @@ typedef struct Reading
 } Reading;
 
 /*
- * Returns a column of the row that SPI has.
- */
-static Datum
-column(int number, bool *is_null)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, is_null);
-}
-
-/*
  * Returns a text column; NULL for NULL.
  */
 static char *
-text_column(int number)
+text_column(const Row *row, int column)
 {
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number);
+	return row->nulls[column] ? NULL : TextDatumGetCString(row->values[column]);
 }
 
 /*
  * Returns an integer column of 64 bits; 0 for NULL.
  */
 static int64
-number_column(int number)
+number_column(const Row *row, int column)
 {
-	bool is_null;
-	Datum value = column(number, &is_null);
-
-	return is_null ? 0 : DatumGetInt64(value);
+	return row->nulls[column] ? 0 : DatumGetInt64(row->values[column]);
 }
 
 /*
  * Returns a boolean column.
  */
 static bool
-flag_column(int number)
+flag_column(const Row *row, int column)
 {
-	bool is_null;
-	Datum value = column(number, &is_null);
-
-	return !is_null && DatumGetBool(value);
+	return !row->nulls[column] && DatumGetBool(row->values[column]);
 }
 
 /*
  * Returns a copy of a bytea column; NULL is no data.
  */
 static WireSpan
-bytes_column(int number)
+bytes_column(const Row *row, int column)
 {
-	bool is_null;
-	Datum value = column(number, &is_null);
 	bytea *bytes;
 
-	if (is_null)
+	if (row->nulls[column])
 		return (WireSpan){NULL, 0};
-	bytes = DatumGetByteaPCopy(value);
+	bytes = DatumGetByteaPCopy(row->values[column]);
 	return (WireSpan){(const uint8 *) VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ};
 }
 
@@ -125,17 +116,15 @@ bytes_column(int number)
  * Adds the hashes of a part's Binds.
  */
 static void
-add_hashes(ReadExchange *exchange)
+add_hashes(ReadExchange *exchange, const Row *row)
 {
-	bool is_null;
-	Datum value = column(COLUMN_HASHES, &is_null);
 	ArrayType *array;
 	int64 *hashes;
 	int count;
 
-	if (is_null)
+	if (row->nulls[COLUMN_HASHES])
 		return;
-	array = DatumGetArrayTypePCopy(value);
+	array = DatumGetArrayTypePCopy(row->values[COLUMN_HASHES]);
 	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array) || ARR_ELEMTYPE(array) != INT8OID)
 		return;
 	count = ARR_DIMS(array)[0];
@@ -148,49 +137,43 @@ add_hashes(ReadExchange *exchange)
 }
 
 /*
- * Reads the row that SPI has as the first part of an exchange.
+ * Reads a row as the first part of an exchange.
  */
 static void
-read_first(ReadExchange *exchange)
+read_first(ReadExchange *exchange, const Row *row)
 {
-	bool is_null;
-	Datum value;
-
 	memset(exchange, 0, sizeof(*exchange));
-	exchange->exchange_no = number_column(COLUMN_EXCHANGE_NO);
-	value = column(COLUMN_STARTED_AT, &is_null);
-	exchange->started_at = is_null ? 0 : DatumGetTimestampTz(value);
-	exchange->kind = text_column(COLUMN_KIND);
-	exchange->query = text_column(COLUMN_QUERY);
+	exchange->exchange_no = number_column(row, COLUMN_EXCHANGE_NO);
+	exchange->started_at = number_column(row, COLUMN_STARTED_AT);
+	exchange->kind = text_column(row, COLUMN_KIND);
+	exchange->query = text_column(row, COLUMN_QUERY);
 }
 
 /*
- * Adds what the row that SPI has says to an exchange: it is its first or a further part.
+ * Adds what a row says to an exchange: it is its first or a further part.
  */
 static void
-add_part(ReadExchange *exchange)
+add_part(ReadExchange *exchange, const Row *row)
 {
-	bool is_null;
-	Datum status = column(COLUMN_STATUS, &is_null);
-	Datum count;
-	char *tag = text_column(COLUMN_TAG);
+	char *tag = text_column(row, COLUMN_TAG);
 
-	exchange->status = is_null ? exchange->status : DatumGetChar(status);
-	add_hashes(exchange);
+	if (!row->nulls[COLUMN_STATUS])
+		exchange->status = DatumGetChar(row->values[COLUMN_STATUS]);
+	add_hashes(exchange, row);
 	if (tag)
 		exchange->command_tag = tag;
 	if (!exchange->sqlstate)
 	{
-		exchange->sqlstate = text_column(COLUMN_SQLSTATE);
-		exchange->error_message = text_column(COLUMN_ERROR_MESSAGE);
+		exchange->sqlstate = text_column(row, COLUMN_SQLSTATE);
+		exchange->error_message = text_column(row, COLUMN_ERROR_MESSAGE);
 	}
-	count = column(COLUMN_STATEMENT_COUNT, &is_null);
-	exchange->statement_count += is_null ? 0 : DatumGetInt32(count);
-	exchange->row_count += number_column(COLUMN_ROW_COUNT);
-	exchange->data_row_count += number_column(COLUMN_DATA_ROW_COUNT);
-	exchange->is_complete = flag_column(COLUMN_IS_COMPLETE);
-	exchange->is_truncated |= flag_column(COLUMN_IS_TRUNCATED);
-	exchange->is_uncertain |= flag_column(COLUMN_IS_UNCERTAIN);
+	if (!row->nulls[COLUMN_STATEMENT_COUNT])
+		exchange->statement_count += DatumGetInt32(row->values[COLUMN_STATEMENT_COUNT]);
+	exchange->row_count += number_column(row, COLUMN_ROW_COUNT);
+	exchange->data_row_count += number_column(row, COLUMN_DATA_ROW_COUNT);
+	exchange->is_complete = flag_column(row, COLUMN_IS_COMPLETE);
+	exchange->is_truncated |= flag_column(row, COLUMN_IS_TRUNCATED);
+	exchange->is_uncertain |= flag_column(row, COLUMN_IS_UNCERTAIN);
 }
 
 /*
@@ -228,16 +211,16 @@ runs_statements(const char *kind)
 }
 
 /*
- * Begins the exchange of the row that SPI has.
+ * Begins the exchange of a row.
  */
 static void
-begin_exchange(Reading *reading, bool has_bytes)
+begin_exchange(Reading *reading, const Row *row)
 {
 	ReadExchange *exchange = &reading->exchange;
 	bool is_wanted;
 
-	read_first(exchange);
-	exchange->has_bytes = has_bytes;
+	read_first(exchange, row);
+	exchange->has_bytes = !row->nulls[COLUMN_REQUEST] || !row->nulls[COLUMN_RESPONSE];
 	exchange->status_before = reading->last_status;
 	if (exchange->exchange_no != reading->last_no + 1)
 		reading->session->has_gap = true;
@@ -257,15 +240,18 @@ read_row(Reading *reading)
 	MemoryContext before;
 	WireSpan request;
 	WireSpan response;
+	Row row;
 
-	if (reading->is_open && number_column(COLUMN_EXCHANGE_NO) != reading->exchange.exchange_no)
+	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row.values, row.nulls);
+	if (reading->is_open &&
+	    number_column(&row, COLUMN_EXCHANGE_NO) != reading->exchange.exchange_no)
 		end_exchange(reading);
 	before = MemoryContextSwitchTo(reading->context);
-	request = bytes_column(COLUMN_REQUEST);
-	response = bytes_column(COLUMN_RESPONSE);
 	if (!reading->is_open)
-		begin_exchange(reading, request.data != NULL || response.data != NULL);
-	add_part(&reading->exchange);
+		begin_exchange(reading, &row);
+	add_part(&reading->exchange, &row);
+	request = bytes_column(&row, COLUMN_REQUEST);
+	response = bytes_column(&row, COLUMN_RESPONSE);
 	SPI_freetuptable(SPI_tuptable);
 	if (!runs_statements(reading->exchange.kind))
 		reading->exchange.statement_count = 0;
@@ -298,9 +284,8 @@ bool
 read_session(int64 session_id, bool has_exchange, int64 exchange_no, const ReadSink *sink,
              void (*opened)(void *arg, ReadSession *session), void *arg)
 {
-	Oid types[2] = {INT8OID, INT8OID};
-	Datum values[2] = {Int64GetDatum(session_id), Int64GetDatum(exchange_no)};
-	char nulls[2] = {' ', has_exchange ? ' ' : 'n'};
+	Datum values[2] = {Int64GetDatum(session_id),
+	                   Int64GetDatum(has_exchange ? exchange_no : PG_INT64_MAX)};
 	Reading reading = {
 	    .sink = sink, .has_exchange = has_exchange, .wanted = exchange_no, .last_no = -1};
 	Portal portal;
@@ -315,7 +300,7 @@ read_session(int64 session_id, bool has_exchange, int64 exchange_no, const ReadS
 		    AllocSetContextCreate(CurrentMemoryContext, "exchange", ALLOCSET_DEFAULT_SIZES);
 		if (opened)
 			opened(arg, reading.session);
-		portal = SPI_cursor_open_with_args(NULL, EXCHANGES_QUERY, 2, types, values, nulls, true, 0);
+		portal = SPI_cursor_open(NULL, read_query_plan(&exchanges_query), values, NULL, true);
 		read_cursor(&reading, portal);
 		SPI_cursor_close(portal);
 		read_session_close(reading.session);

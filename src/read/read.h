@@ -15,6 +15,9 @@
  *		explain.c	the plan of a statement, see explain.h
  *		input.c		values as data of types that the reader names, see input.h
  *		guard.c		calls that may fail, or run what somebody else wrote
+ *		findings.c, findings_steps.c	what a client did in vain, see findings.h
+ *		steps.c		what the messages of a request are about, see steps.h
+ *		query.c		queries that are planned once, see query.h
  *
  * A session is read from its first exchange on, also when one exchange is asked
  * for: what a Bind means may have been said at any time before.  The reader calls

@@ -7,6 +7,7 @@
  * the session's client would have seen it this process takes the settings on, for as
  * long as the session is read.
  */
+#include "read/query.h"
 #include "read/read.h"
 
 #include "catalog/pg_type.h"
@@ -28,12 +29,13 @@ const char *const read_setting_names[READ_SETTING_COUNT] = {
     "extra_float_digits",
 };
 
-#define SESSION_QUERY                                                    \
-	"SELECT user_name, database_name, database_oid, server_parameters, " \
-	"startup_parameters FROM pgwire_trace.session "                      \
-	"WHERE session_id OPERATOR(pg_catalog.=) $1"
-#define TEXT_QUERY \
-	"SELECT query FROM pgwire_trace.query_text WHERE query_hash OPERATOR(pg_catalog.=) $1"
+static ReadQuery session_query = {
+    "SELECT user_name, database_name, database_oid, server_parameters, startup_parameters "
+    "FROM pgwire_trace.session WHERE session_id OPERATOR(pg_catalog.=) $1",
+    1, NULL};
+static ReadQuery text_query = {
+    "SELECT query FROM pgwire_trace.query_text WHERE query_hash OPERATOR(pg_catalog.=) $1", 1,
+    NULL};
 
 /* A query text that was looked up. */
 typedef struct TextEntry
@@ -204,11 +206,10 @@ read_row(ReadSession *session)
 ReadSession *
 read_session_open(int64 session_id)
 {
-	Oid type = INT8OID;
 	Datum key = Int64GetDatum(session_id);
 	ReadSession *session;
 
-	if (SPI_execute_with_args(SESSION_QUERY, 1, &type, &key, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(read_query_plan(&session_query), &key, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"session\"");
 	if (SPI_processed == 0)
 		return NULL;
@@ -276,7 +277,6 @@ const char *
 read_text_of_hash(ReadSession *session, int64 hash)
 {
 	HASHCTL control = {.keysize = sizeof(int64), .entrysize = sizeof(TextEntry)};
-	Oid type = INT8OID;
 	Datum key = Int64GetDatum(hash);
 	TextEntry *entry;
 	bool found;
@@ -289,7 +289,7 @@ read_text_of_hash(ReadSession *session, int64 hash)
 	if (found)
 		return entry->text;
 	entry->text = NULL;
-	if (SPI_execute_with_args(TEXT_QUERY, 1, &type, &key, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(read_query_plan(&text_query), &key, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"query_text\"");
 	if (SPI_processed == 1)
 	{
