@@ -125,15 +125,16 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 
 # ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
 
-REPLAY_PLAIN_FILES = child compare connect judge order outline plan player report schedule values
+REPLAY_PLAIN_FILES = \
+	aside cancel child compare connect judge life order outline plan player report schedule values
 REPLAY_FILES = \
-	worker worker_exchange worker_plan worker_read_only worker_record worker_slot worker_store \
+	worker worker_cancel worker_exchange worker_plan worker_read_only worker_record worker_slot worker_store \
 	worker_target
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
 LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)
 API_FILES += replay replay_options
 INSTALL_PIECES += sql/install/60_replay.sql
-TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl
+TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_replay_network.pl
 UNIT_TESTS += replay_compare replay_many
 PLAIN_LIBS += -lpq
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)

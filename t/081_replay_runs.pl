@@ -266,7 +266,7 @@ like($server->sql("select error_message from pgwire_trace.replay_run where run_i
 
 for my $case (
 	[ "timing => 'fast'", 'invalid value for argument "timing": "fast"' ],
-	[ "timing => 'catch-up'", 'timing "catch-up" is not implemented' ],
+	[ "options => '{\"catch_up\": 0.5}'", 'invalid value for option "catch_up"' ],
 	[ "ordering => 'some'", 'invalid value for argument "ordering": "some"' ],
 	[ 'compare => 6', 'invalid value for argument "compare": 6' ],
 	[ 'speed => 0', 'invalid value for argument "speed": 0' ],
@@ -331,7 +331,7 @@ ok($server->wait_for("select state = 'aborted' from pgwire_trace.replay_run wher
 ends($run, 'aborted', 'the worker was killed');
 $run = start("array[$slow], timing => 'asap'");
 ends($run, 'finished', 'the next one runs');
-is(join(',', glob($server->node->data_dir . '/pgwire_trace/pgsql_tmp_replay/*')), '',
-	'no plan is left behind');
+is(join(',', grep { !/\d\.begun$/ } glob($server->node->data_dir . '/pgwire_trace/pgsql_tmp_replay/*')),
+	'', 'no plan is left behind');
 
 done_testing();

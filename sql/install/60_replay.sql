@@ -46,7 +46,7 @@ COMMENT ON COLUMN pgwire_trace.replay_run_state.started_at IS 'When it was start
 COMMENT ON COLUMN pgwire_trace.replay_run_state.finished_at IS 'When it ended; NULL while it runs, and where its worker died.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.started_by IS 'Who started it.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.target IS 'Connection string of the target, without what is secret.';
-COMMENT ON COLUMN pgwire_trace.replay_run_state.timing IS 'asap, think or schedule.';
+COMMENT ON COLUMN pgwire_trace.replay_run_state.timing IS 'asap, think, schedule or catch-up.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.speed IS 'Speed that it was started with.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.ordering IS 'none, arrival or commit.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.compare IS 'Level of comparison, 0 to 5.';
@@ -226,7 +226,7 @@ COMMENT ON COLUMN pgwire_trace.replay_run.started_at IS 'When it was started.';
 COMMENT ON COLUMN pgwire_trace.replay_run.finished_at IS 'When it ended; NULL while it runs, and where its worker died.';
 COMMENT ON COLUMN pgwire_trace.replay_run.started_by IS 'Who started it.';
 COMMENT ON COLUMN pgwire_trace.replay_run.target IS 'Connection string of the target, without what is secret.';
-COMMENT ON COLUMN pgwire_trace.replay_run.timing IS 'asap, think or schedule.';
+COMMENT ON COLUMN pgwire_trace.replay_run.timing IS 'asap, think, schedule or catch-up.';
 COMMENT ON COLUMN pgwire_trace.replay_run.speed IS 'Speed that it was started with.';
 COMMENT ON COLUMN pgwire_trace.replay_run.ordering IS 'none, arrival or commit.';
 COMMENT ON COLUMN pgwire_trace.replay_run.compare IS 'Level of comparison, 0 to 5.';
@@ -360,7 +360,7 @@ SET search_path = pg_catalog
 AS $$ SELECT pgwire_trace.replay_steer($1, 'speed', $2) $$;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_set_speed(bigint, float8) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_set_speed(bigint, float8) IS
-'Changes the speed of a replay whose timing is think or schedule. False if it has ended already. Raises 22023 for a speed that is not from 0.001 to 1000000.';
+'Changes the speed of a replay whose timing is not asap. False if it has ended already. Raises 22023 for a speed that is not from 0.001 to 1000000.';
 
 CREATE FUNCTION pgwire_trace.replay_latency(
 	run_id bigint,

@@ -49,6 +49,9 @@ typedef enum OptionNo
 	MAX_SESSIONS,
 	CONNECT_RATE,
 	CONNECT_ATTEMPTS,
+	CONNECT_DELAY,
+	RECONNECT,
+	CATCH_UP,
 	FLOAT_TOLERANCE,
 	IGNORE_COLUMNS,
 	OPTION_COUNT_OF
@@ -64,6 +67,9 @@ static const Option options[OPTION_COUNT_OF] = {
     [MAX_SESSIONS] = {"max_sessions", OPTION_COUNT, false, 1, 100000},
     [CONNECT_RATE] = {"connect_rate", OPTION_COUNT, false, 1, 1000000},
     [CONNECT_ATTEMPTS] = {"connect_attempts", OPTION_COUNT, false, 1, 1000},
+    [CONNECT_DELAY] = {"connect_delay", OPTION_MILLISECONDS, false, 0, MAX_MS},
+    [RECONNECT] = {"reconnect", OPTION_BOOLEAN, false, 0, 0},
+    [CATCH_UP] = {"catch_up", OPTION_NUMBER, false, 1, 1e6},
     [FLOAT_TOLERANCE] = {"float_tolerance", OPTION_NUMBER, false, 0, 1},
     [IGNORE_COLUMNS] = {"ignore_columns", OPTION_NAMES, false, 0, 0},
 };
@@ -211,6 +217,15 @@ take_option(ReplaySettings *settings, OptionNo number, const JsonbValue *value)
 		case CONNECT_ATTEMPTS:
 			settings->connect_attempts = (uint32) read_number(option, value);
 			break;
+		case CONNECT_DELAY:
+			settings->connect_delay_us = (int64) (read_number(option, value) * 1000);
+			break;
+		case RECONNECT:
+			settings->reconnects = value->val.boolean;
+			break;
+		case CATCH_UP:
+			settings->catch_up = read_number(option, value);
+			break;
 		case FLOAT_TOLERANCE:
 			settings->float_tolerance = read_number(option, value);
 			break;
@@ -254,17 +269,12 @@ read_options(ReplaySettings *settings, Jsonb *jsonb)
 static void
 read_settings(ReplaySettings *settings, FunctionCallInfo fcinfo)
 {
-	static const char *const timings[] = {"asap", "think", "schedule"};
+	static const char *const timings[] = {"asap", "think", "schedule", "catch-up"};
 	static const char *const orderings[] = {"none", "arrival", "commit"};
-	const char *timing = text_to_cstring(PG_GETARG_TEXT_PP(4));
 
 	memset(settings, 0, sizeof(*settings));
-	if (strcmp(timing, "catch-up") == 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("timing \"catch-up\" is not implemented"),
-		                errhint("With \"schedule\" a session that is late goes on without a pause "
-		                        "until it is not.")));
-	settings->timing = find_word("timing", timing, timings, lengthof(timings));
+	settings->timing =
+	    find_word("timing", text_to_cstring(PG_GETARG_TEXT_PP(4)), timings, lengthof(timings));
 	settings->ordering = find_word("ordering", text_to_cstring(PG_GETARG_TEXT_PP(6)), orderings,
 	                               lengthof(orderings));
 	settings->speed = PG_GETARG_FLOAT8(5);
@@ -281,7 +291,10 @@ read_settings(ReplaySettings *settings, FunctionCallInfo fcinfo)
 	settings->exchange_timeout_us = INT64CONST(300000000);
 	settings->order_timeout_us = INT64CONST(5000000);
 	settings->connect_timeout_us = INT64CONST(30000000);
+	settings->connect_delay_us = 500000;
 	settings->connect_attempts = 3;
+	settings->catch_up = 2;
+	settings->child_count = 1;
 	settings->asks_permission = settings->refuses_self = true;
 	settings->requires_password = !superuser();
 	read_options(settings, PG_GETARG_JSONB_P(9));

@@ -5,6 +5,7 @@
 #include "replay/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ end_if_done(Replay *replay)
 {
 	bool all_begun = replay->is_cancelled || replay->next_session >= replay->plan.session_count;
 
-	if (!replay->is_going || !all_begun || replay->live > 0)
+	if (!replay->is_going || !all_begun || replay->live > 0 || replay->cancels)
 		return;
 	replay->reported_at = 0;
 	report_tick(replay, clock_monotonic());
@@ -111,6 +112,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!replay->is_going)
 		return;
 	order_tick(replay, now);
+	schedule_tick(replay);
 	if (now - checked_at >= CHECK_US)
 	{
 		checked_at = now;
@@ -156,10 +158,24 @@ give_up(Replay *replay, const char *what)
 }
 
 /*
+ * Opens the file that says which sessions have begun; see life.c.
+ */
+static void
+open_begun(Replay *replay)
+{
+	char path[PLAN_PATH_SIZE + 16];
+
+	snprintf(path, sizeof(path), "%s" PLAN_BEGUN, replay->settings.plan_path);
+	replay->begun = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (replay->begun < 0)
+		give_up(replay, "could not create a file beside the plan");
+}
+
+/*
  * Begins: everything is known.
  */
 static void
-go(Replay *replay)
+go(Replay *replay, int64_t zero)
 {
 	if (!plan_open(&replay->plan, replay->settings.plan_path))
 		give_up(replay, "could not read the plan");
@@ -174,7 +190,9 @@ go(Replay *replay)
 	if (!order_begin(replay))
 		give_up(replay, "could not order the plan");
 	replay->is_going = true;
-	schedule_begin(replay);
+	open_begun(replay);
+	replay->next_session = replay->settings.child_no;
+	schedule_begin(replay, zero);
 	event_active(replay->kick, 0, 0);
 }
 
@@ -202,6 +220,7 @@ add_conninfo(Replay *replay, const char *text, size_t len)
 static void
 follow(Replay *replay, uint8_t command, const uint8_t *data, size_t len)
 {
+	int64_t zero = clock_monotonic();
 	double speed;
 
 	switch (command)
@@ -214,7 +233,9 @@ follow(Replay *replay, uint8_t command, const uint8_t *data, size_t len)
 			add_conninfo(replay, (const char *) data, len);
 			break;
 		case LINK_GO:
-			go(replay);
+			if (len == sizeof(zero))
+				memcpy(&zero, data, len);
+			go(replay, zero);
 			break;
 		case LINK_PAUSE:
 			schedule_set(replay, true, replay->settings.speed);
@@ -282,8 +303,14 @@ static void
 make_events(Replay *replay)
 {
 	struct timeval tick = {0, TICK_US};
+	struct event_config *config = event_config_new();
 
-	replay->base = event_base_new();
+	if (!config)
+		_exit(1);
+	/* epoll's own timeouts are whole milliseconds, and later than that */
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	replay->base = event_base_new_with_config(config);
+	event_config_free(config);
 	if (!replay->base)
 		_exit(1);
 	replay->link_event =
@@ -293,6 +320,7 @@ make_events(Replay *replay)
 	replay->kick = event_new(replay->base, -1, 0, on_kick, replay);
 	replay->tick = event_new(replay->base, -1, EV_PERSIST, on_tick, replay);
 	replay->start_timer = evtimer_new(replay->base, on_start, replay);
+	cancel_start(replay);
 	event_add(replay->link_event, NULL);
 	event_add(replay->tick, &tick);
 }

@@ -15,9 +15,11 @@
  *
  *		0 ... done | in flight ... at (being sent) ... count
  *
- * Files: child.c (start, link's commands), report.c (link's records), connect.c
- * (libpq), player.c (sending and receiving), judge.c (what ended, and how it
- * compares), schedule.c (time), order.c (order across sessions).
+ * Files: child.c (start, link's commands), report.c (link's records), life.c (a
+ * session's begin, loss and end), connect.c (libpq), player.c (sending and
+ * receiving), aside.c (what is said besides the plan's exchanges), cancel.c (cancel
+ * requests), judge.c (what ended, and how it compares), schedule.c (time), order.c
+ * (order across sessions).
  */
 #ifndef REPLAY_CHILD_H
 #define REPLAY_CHILD_H
@@ -56,8 +58,36 @@ typedef struct Moment
 	int64_t sent;  /* monotonic; 0: not yet */
 	int64_t due;   /* on the replay's clock, as all below */
 	int64_t ready; /* nothing but the clock kept it back */
+	int64_t late;  /* behind that; as the world counts */
 	int64_t done;
+	bool is_cancelled; /* its cancel request was sent */
 } Moment;
+
+/* What a session says besides the plan's exchanges; see aside.c. */
+typedef enum AsideKind
+{
+	ASIDE_NONE,
+	ASIDE_PRELUDE
+} AsideKind;
+
+typedef struct Aside
+{
+	AsideKind kind;
+	WireSpan bytes;
+	size_t sent;
+	int64_t began; /* monotonic */
+} Aside;
+
+/* A cancel request that is on its way: a process of its own, as libpq's call blocks. */
+typedef struct Cancel
+{
+	struct Cancel *next;
+	pid_t pid;
+	struct Player *player; /* NULL: it has ended */
+	int64_t session_id;    /* of the request */
+	int64_t exchange_no;
+	int64_t sent_at;
+} Cancel;
 
 /* The answer to an exchange that came in pieces. */
 typedef struct Pieces
@@ -82,7 +112,9 @@ typedef struct Player
 	const PlanExchange *exchanges;
 	uint32_t index; /* in the plan */
 	PlayerState state;
-	uint32_t attempts;
+	uint32_t attempts;     /* of connecting, since an answer came */
+	uint32_t losses;       /* connections that were lost, but for the last */
+	int64_t connect_until; /* monotonic */
 	int64_t opened_at;
 
 	PGconn *conn;
@@ -96,9 +128,14 @@ typedef struct Player
 	bool waits_to_write;
 
 	Tracker tracker;
+	Aside aside;
+	bool prelude_said;
+	bool aside_failed;
+	bool is_cancelling; /* a cancel request is on its way: nothing new is sent */
 	uint32_t at;
 	uint32_t done;
 	uint32_t sent;      /* exchanges */
+	uint32_t passed;    /* exchanges that went with a connection, and were not sent */
 	size_t offset;      /* bytes of exchanges[at] that were sent */
 	size_t allowed;     /* bytes of it before the next gate */
 	Gate gate;          /* what stands there */
@@ -157,6 +194,9 @@ typedef struct Replay
 	struct event *kick; /* the queue of sessions to step */
 	struct event *tick;
 	struct event *start_timer;
+	struct event *reaper; /* of cancel requests */
+	Cancel *cancels;
+	int begun; /* file of the sessions that have begun; -1: none */
 	Player *queued;
 	Player *last_queued;
 	Player *sessions; /* open ones */
@@ -211,24 +251,63 @@ extern bool report_is_full(const Replay *replay);
 /* Writes what is left, waiting for the worker, and ends the process. */
 extern void report_end(Replay *replay);
 
+/* ---- life.c ---- */
+
+extern void player_open(Replay *replay, uint32_t index);
+extern void player_run(Player *player);
+
+/* Ends a player; with a reason it was lost. */
+extern void player_end(Player *player, const char *reason);
+
+/* The connection is lost: the session goes on with another one, or ends. */
+extern void player_lose(Player *player, const char *reason);
+
+/* Looks for what takes too long. */
+extern void player_check(Player *player, int64_t now);
+
 /* ---- connect.c ---- */
 
 /* Begins to connect; the session runs when that is through. */
 extern void connect_begin(Player *player);
 
+/* Ends an attempt that takes too long. */
+extern void connect_check(Player *player, int64_t now);
+
 /* ---- player.c ---- */
 
-extern void player_open(Replay *replay, uint32_t index);
-extern void player_run(Player *player);
+/* Takes the connection over from libpq. */
+extern void player_attach(Player *player);
 
 /* Sends what may be sent now. */
 extern void player_step(Player *player);
 
-/* Ends a player; with a reason it was lost. */
-extern void player_end(Player *player, const char *reason);
+/* Sends bytes.  Returns how many went; 0: none now; -1: the connection is lost. */
+extern ssize_t player_send(Player *player, const uint8_t *data, size_t len);
 
-/* Looks for what takes too long. */
-extern void player_check(Player *player, int64_t now);
+/* ---- aside.c ---- */
+
+/* Begins what is to be said before the next exchange; false: nothing. */
+extern bool aside_begin(Player *player);
+
+/* Sends of it what may be sent.  False: the session was lost over it. */
+extern bool aside_send(Player *player);
+
+/* Takes the answer to a request of it. */
+extern void aside_answered(Player *player, const Exchange *exchange);
+
+/* Ends it when all of it is answered. */
+extern void aside_check(Player *player);
+
+/* ---- cancel.c ---- */
+
+extern void cancel_start(Replay *replay);
+
+/* Sends, when it is time, the cancel request for the exchange that the target works on. */
+extern void cancel_check(Player *player);
+
+/* Takes notice that the exchange that one is for has ended, or is never sent. */
+extern void cancel_missed(Player *player, uint32_t exchange);
+extern void cancel_forget(Player *player);
 
 /* ---- judge.c ---- */
 
@@ -243,17 +322,24 @@ extern void judge_broken(Player *player, Verdict verdict, const char *reason);
 
 /* ---- schedule.c ---- */
 
-extern void schedule_begin(Replay *replay);
+/* Begins the clock, whose zero is a monotonic time. */
+extern void schedule_begin(Replay *replay, int64_t zero);
 extern void schedule_set(Replay *replay, bool is_paused, double speed);
 
 /* Now, on the replay's clock. */
 extern int64_t schedule_now(const Replay *replay);
+
+/* Turns a span of the replay's clock into one of the world's. */
+extern int64_t schedule_real(const Replay *replay, int64_t span);
 
 /* Begins the sessions that are due. */
 extern void schedule_start(Replay *replay);
 
 /* Whether the next exchange of a session is due; arms its timer if not. */
 extern bool schedule_is_due(Player *player);
+
+/* Skips what idle_max does not allow. */
+extern void schedule_tick(Replay *replay);
 
 /* ---- order.c ---- */
 
@@ -263,7 +349,9 @@ extern bool order_begin(Replay *replay);
 extern bool order_may_send(Player *player);
 extern void order_sent(Player *player, uint32_t exchange);
 extern void order_ended(Player *player, uint32_t exchange);
-extern void order_abandon(Player *player);
+
+/* Lets nobody wait for exchanges that are never sent: from `done` up to one. */
+extern void order_abandon(Player *player, uint32_t end);
 extern void order_tick(Replay *replay, int64_t now);
 
 #endif /* REPLAY_CHILD_H */

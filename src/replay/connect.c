@@ -14,8 +14,6 @@
 #include "relay/process.h"
 #include "replay/child.h"
 
-#define RETRY_US 500000
-
 /*
  * What the target is asked.  A server that never heard of the setting says NULL.
  * When it was started tells it from ours: a copy of our server is another one.
@@ -33,15 +31,11 @@ static void on_answer(evutil_socket_t fd, short what, void *arg);
 static void
 wait_io(Player *player, short what, event_callback_fn callback)
 {
-	struct timeval timeout = {
-	    player->replay->settings.connect_timeout_us / 1000000,
-	    (suseconds_t) (player->replay->settings.connect_timeout_us % 1000000)};
-
 	if (player->io_event)
 		event_free(player->io_event);
 	player->io_event =
 	    event_new(player->replay->base, PQsocket(player->conn), what, callback, player);
-	event_add(player->io_event, &timeout);
+	event_add(player->io_event, NULL);
 }
 
 /*
@@ -61,8 +55,9 @@ stop_io(Player *player)
 static void
 fail(Player *player, const char *reason)
 {
-	Replay *replay = player->replay;
-	struct timeval wait = {RETRY_US / 1000000, RETRY_US % 1000000};
+	const ReplaySettings *settings = &player->replay->settings;
+	struct timeval wait = {settings->connect_delay_us / 1000000,
+	                       (suseconds_t) (settings->connect_delay_us % 1000000)};
 	char text[LINK_TEXT / 2];
 	size_t len;
 
@@ -74,7 +69,8 @@ fail(Player *player, const char *reason)
 	if (player->conn)
 		PQfinish(player->conn);
 	player->conn = NULL;
-	if (++player->attempts < replay->settings.connect_attempts)
+	player->state = PLAYER_CONNECTING;
+	if (++player->attempts < settings->connect_attempts)
 	{
 		evtimer_add(player->timer, &wait); /* connects again */
 		return;
@@ -102,8 +98,6 @@ finish(Player *player)
 {
 	stop_io(player);
 	player->replay->connecting--;
-	player->ssl = PQsslInUse(player->conn) ? PQsslStruct(player->conn, "OpenSSL") : NULL;
-	player->fd = PQsocket(player->conn);
 	player_run(player);
 	schedule_start(player->replay);
 }
@@ -136,12 +130,12 @@ on_answer(evutil_socket_t fd, short what, void *arg)
 	PGresult *result;
 
 	(void) fd;
-	if (what & EV_TIMEOUT)
-		fail(player, "the target did not answer in time");
-	else if (!PQconsumeInput(player->conn))
+	(void) what;
+	if (!PQconsumeInput(player->conn))
+	{
 		fail(player, NULL);
-	if (!player->conn || player->state == PLAYER_ENDED)
 		return;
+	}
 	while (!PQisBusy(player->conn))
 	{
 		result = PQgetResult(player->conn);
@@ -194,11 +188,7 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 	Player *player = arg;
 
 	(void) fd;
-	if (what & EV_TIMEOUT)
-	{
-		fail(player, "the target did not let the session in in time");
-		return;
-	}
+	(void) what;
 	switch (PQconnectPoll(player->conn))
 	{
 		case PGRES_POLLING_READING:
@@ -233,6 +223,7 @@ void
 connect_begin(Player *player)
 {
 	player->state = PLAYER_CONNECTING;
+	player->connect_until = clock_monotonic() + player->replay->settings.connect_timeout_us;
 	player->conn = PQconnectStart(player->replay->conninfos[player->plan->conninfo]);
 	if (!player->conn || PQstatus(player->conn) == CONNECTION_BAD)
 	{
@@ -241,4 +232,14 @@ connect_begin(Player *player)
 	}
 	PQsetNoticeReceiver(player->conn, ignore_notice, NULL);
 	wait_io(player, EV_WRITE, on_connect);
+}
+
+/*
+ * Ends an attempt that takes too long, however slowly the target goes on.
+ */
+void
+connect_check(Player *player, int64_t now)
+{
+	if (player->conn && now > player->connect_until)
+		fail(player, "the target did not let the session in in time");
 }

@@ -22,6 +22,7 @@
 /* SQLSTATEs that say that something is not there, which may be why. */
 #define FAILED_TRANSACTION "25P02"
 #define UNDEFINED_TABLE "42P01"
+#define QUERY_CANCELED "57014"
 
 /* Where differences of an exchange go. */
 typedef struct Judgement
@@ -237,8 +238,8 @@ report_exchange(Player *player, const PlanExchange *exchange, const Moment *mome
 
 	if (moment->ready >= 0)
 	{
-		record.late_us = 0;
-		record.target_late_us = moment->ready - exchange->started_us;
+		record.late_us = moment->late;
+		record.target_late_us = schedule_real(player->replay, moment->ready - exchange->started_us);
 	}
 	if (answer)
 	{
@@ -262,6 +263,40 @@ end_exchange(Player *player)
 	player->moments[ended].done = schedule_now(player->replay);
 	player->done_end += player->exchanges[ended].request_len;
 	order_ended(player, ended);
+	cancel_missed(player, ended);
+	cancel_check(player);
+}
+
+/*
+ * Tells whether an exchange came to its end that a cancel request ended when it was
+ * captured: then there is nothing to compare.
+ */
+static bool
+misses_cancel(const Player *player, const PlanExchange *exchange, const Answer *replayed)
+{
+	return player->replay->rules.level > 0 && exchange->cancel_us >= 0 &&
+	       memcmp(exchange->sqlstate, QUERY_CANCELED, 5) == 0 && replayed->sqlstate[0] == 0;
+}
+
+/*
+ * Reports that a cancel request missed its exchange.
+ */
+static int
+judge_missed(Judgement *judgement, const Answer *replayed)
+{
+	const Player *player = judgement->player;
+	Difference difference = {
+	    .verdict = VERDICT_CANCEL_MISSED,
+	    .captured = {.rows = -1,
+	                 .row_no = -1,
+	                 .sqlstate = {(const uint8_t *) judgement->exchange->sqlstate, 5}},
+	    .replayed = {.rows = -1, .row_no = -1, .tag = replayed->tag}};
+
+	difference.replayed.reason = player->moments[player->done].is_cancelled
+	                                 ? "the cancel request came too late"
+	                                 : "it had ended before the cancel request was due";
+	take_difference(judgement, &difference);
+	return 1;
 }
 
 /*
@@ -275,7 +310,10 @@ judge(Player *player, const Answer *replayed)
 	Judgement judgement = {.player = player, .exchange = exchange};
 	int found = 0;
 
-	if (exchange->is_complete)
+	player->attempts = 0;
+	if (misses_cancel(player, exchange, replayed))
+		found = judge_missed(&judgement, replayed);
+	else if (exchange->is_complete)
 		found = compare_answers(&player->replay->rules, &captured, replayed, take_difference,
 		                        &judgement);
 	report_exchange(player, exchange, &player->moments[player->done], replayed, found);
@@ -368,7 +406,9 @@ judge_finished(Tracker *tracker, Exchange *exchange)
 	Answer answer = replayed_answer(exchange);
 	int64_t covered_by;
 
-	if (player->state == PLAYER_RUNNING && exchange->has != 0 && exchange->is_complete)
+	if (player->aside.kind != ASIDE_NONE)
+		aside_answered(player, exchange);
+	else if (player->state == PLAYER_RUNNING && exchange->has != 0 && exchange->is_complete)
 	{
 		uint64_t end;
 
@@ -403,8 +443,9 @@ judge_idle(Player *player)
 {
 	int64_t covered_by;
 
-	if (player->tracker.first || player->tracker.queue.count > 0 || player->offset > 0 ||
-	    player->done >= player->at || player->pieces.count == 0)
+	if (player->aside.kind != ASIDE_NONE || player->tracker.first ||
+	    player->tracker.queue.count > 0 || player->offset > 0 || player->done >= player->at ||
+	    player->pieces.count == 0)
 		return;
 	covered_by = player->exchanges[player->done].exchange_no;
 	judge_pieces(player);

@@ -25,7 +25,7 @@ typedef enum LinkCommand
 {
 	LINK_SETTINGS = 1, /* ReplaySettings */
 	LINK_CONNINFO,     /* zero-terminated; the first is number 0 */
-	LINK_GO,
+	LINK_GO,           /* int64_t: the clock's zero, monotonic */
 	LINK_PAUSE,
 	LINK_RESUME,
 	LINK_SPEED, /* double */
@@ -36,7 +36,8 @@ typedef enum ReplayTiming
 {
 	TIMING_ASAP,
 	TIMING_THINK,
-	TIMING_SCHEDULE
+	TIMING_SCHEDULE,
+	TIMING_CATCH_UP
 } ReplayTiming;
 
 typedef enum ReplayOrdering
@@ -53,14 +54,19 @@ typedef struct ReplaySettings
 	uint32_t ordering;
 	int32_t compare;
 	double speed;
+	double catch_up; /* who is late makes his pauses so many times as short */
 	double float_tolerance;
 	int64_t idle_max_us; /* longest gap between exchanges; -1: any */
 	int64_t exchange_timeout_us;
 	int64_t order_timeout_us;
 	int64_t connect_timeout_us;
+	int64_t connect_delay_us; /* before another attempt */
 	uint32_t max_sessions;
 	uint32_t connect_rate; /* a second; 0: any */
 	uint32_t connect_attempts;
+	uint32_t child_no; /* of so many children, from 0: each runs its share of the sessions */
+	uint32_t child_count;
+	bool reconnects;        /* a session that is lost goes on with another connection */
 	bool asks_permission;   /* the target's allow_replay must be on */
 	bool refuses_self;      /* own_start must not be the target's */
 	bool requires_password; /* the target must have asked for one */

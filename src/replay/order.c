@@ -190,7 +190,10 @@ wake(Order *order, Lane *lane, uint32_t need)
 	while (player)
 	{
 		Player *next = player->next_waiting;
+		Moment *moment = &player->moments[player->at];
 
+		if (moment->ready >= 0) /* until now others kept it back */
+			moment->ready = schedule_now(player->replay);
 		player->is_waiting = false;
 		order->waiting_count--;
 		replay_queue(player);
@@ -295,14 +298,14 @@ stop_waiting(Player *player)
 }
 
 /*
- * Lets nobody wait for a session that goes no further.
+ * Lets nobody wait for exchanges that are never sent: from `done` up to one.
  */
 void
-order_abandon(Player *player)
+order_abandon(Player *player, uint32_t end)
 {
 	if (player->is_waiting)
 		stop_waiting(player);
-	for (uint32_t i = player->done; i < player->plan->count; i++)
+	for (uint32_t i = player->done; i < end; i++)
 		if (player->exchanges[i].outcome == PLAN_SEND)
 		{
 			order_sent(player, i);

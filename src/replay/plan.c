@@ -129,7 +129,9 @@ is_sound(const ReplayPlan *plan)
 {
 	for (size_t i = 0; i < plan->session_count; i++)
 		if (plan->sessions[i].first > plan->exchange_count ||
-		    plan->sessions[i].count > plan->exchange_count - plan->sessions[i].first)
+		    plan->sessions[i].count > plan->exchange_count - plan->sessions[i].first ||
+		    plan->sessions[i].prelude_at > plan->byte_count ||
+		    plan->sessions[i].prelude_len > plan->byte_count - plan->sessions[i].prelude_at)
 			return false;
 	for (size_t i = 0; i < plan->exchange_count; i++)
 	{

@@ -27,6 +27,7 @@
 
 #define PLAN_PATH_SIZE 1024
 #define PLAN_TAG_SIZE 64
+#define PLAN_BEGUN ".begun" /* beside the plan: ids of the sessions that have begun */
 
 /* What becomes of an exchange; those that are not sent are in the plan to keep its order. */
 typedef enum PlanOutcome
@@ -68,6 +69,7 @@ typedef struct PlanExchange
 	/* a cancel request that hit it */
 	int64_t cancel_us; /* after it began; -1: none */
 	int64_t cancel_session_id;
+	int64_t cancel_exchange_no;
 } PlanExchange;
 
 typedef struct PlanSession

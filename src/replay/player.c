@@ -20,25 +20,8 @@
 #define READ_SIZE (64 * 1024)
 #define READS_A_TURN 8
 #define WRITE_SIZE (64 * 1024)
-#define INCOMPLETE_GRACE_US 1000000
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
-
-/*
- * Timer: connects again, or looks whether something is due now.
- */
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	Player *player = arg;
-
-	(void) fd;
-	(void) what;
-	if (player->state == PLAYER_CONNECTING && !player->conn)
-		connect_begin(player);
-	else
-		player_step(player);
-}
 
 /*
  * Event: the socket takes bytes again.
@@ -55,131 +38,22 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Opens a session of the plan: begins to connect.
+ * Takes the connection over from libpq.  The tracker takes over behind its login.
  */
 void
-player_open(Replay *replay, uint32_t index)
+player_attach(Player *player)
 {
-	const PlanSession *plan = &replay->plan.sessions[index];
-	Player *player = calloc(1, sizeof(Player));
-
-	if (!player || !(player->moments = calloc(plan->count + 1, sizeof(Moment))))
-	{
-		report_text(replay, LINK_REFUSED, "out of memory");
-		report_end(replay);
-		return;
-	}
-	player->replay = replay;
-	player->plan = plan;
-	player->exchanges = replay->plan.exchanges + plan->first;
-	player->index = index;
-	player->fd = -1;
-	player->root_no = player->last_covered_by = -1;
-	for (uint32_t i = 0; i < plan->count; i++)
-		player->moments[i].ready = -1;
-	player->timer = evtimer_new(replay->base, on_timer, player);
-	tracker_init(&player->tracker, &replay->env);
-	player->next = replay->sessions;
-	if (replay->sessions)
-		replay->sessions->prev = player;
-	replay->sessions = player;
-	replay->live++;
-	replay->connecting++;
-	connect_begin(player);
-}
-
-/*
- * Begins to send: the login is through.  The tracker takes over behind it.
- */
-void
-player_run(Player *player)
-{
-	Replay *replay = player->replay;
-	LinkSession record = {.session_id = player->plan->session_id, .state = LINK_SESSION_RUNNING};
+	struct event_base *base = player->replay->base;
 	const char *strings = PQparameterStatus(player->conn, "standard_conforming_strings");
 
-	player->state = PLAYER_RUNNING;
-	player->opened_at = schedule_now(replay);
+	player->ssl = PQsslInUse(player->conn) ? PQsslStruct(player->conn, "OpenSSL") : NULL;
+	player->fd = PQsocket(player->conn);
+	player->waits_to_write = false;
 	player->tracker.authenticated = player->tracker.is_ready = player->tracker.recorded = true;
 	player->tracker.standard_strings = !strings || strcmp(strings, "on") == 0;
-	player->read_event =
-	    event_new(replay->base, player->fd, EV_READ | EV_PERSIST, on_readable, player);
-	player->write_event = event_new(replay->base, player->fd, EV_WRITE, on_writable, player);
+	player->read_event = event_new(base, player->fd, EV_READ | EV_PERSIST, on_readable, player);
+	player->write_event = event_new(base, player->fd, EV_WRITE, on_writable, player);
 	event_add(player->read_event, NULL);
-	report_put(replay, LINK_SESSION, &record, sizeof(record), NULL, 0);
-	replay_queue(player);
-}
-
-/*
- * Frees what a session holds.
- */
-static void
-release(Player *player)
-{
-	struct event *events[] = {player->io_event, player->read_event, player->write_event,
-	                          player->timer, player->cancel_timer};
-
-	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-		if (events[i])
-			event_free(events[i]);
-	player->io_event = player->read_event = player->write_event = NULL;
-	player->timer = player->cancel_timer = NULL;
-	if (player->conn)
-		PQfinish(player->conn); /* says Terminate first */
-	player->conn = NULL;
-	tracker_end(&player->tracker, clock_monotonic());
-	tracker_free(&player->tracker);
-	buffer_free(&player->replay->budget, &player->pieces.bytes);
-	free(player->moments);
-	player->moments = NULL;
-}
-
-/*
- * Counts what a session was to send and did not.
- */
-static uint32_t
-count_left(const Player *player)
-{
-	uint32_t left = 0;
-
-	for (uint32_t i = player->at; i < player->plan->count; i++)
-		left += player->exchanges[i].outcome == PLAN_SEND;
-	return left;
-}
-
-/*
- * Ends a player; with a reason it was lost.
- */
-void
-player_end(Player *player, const char *reason)
-{
-	Replay *replay = player->replay;
-	LinkSession record = {.session_id = player->plan->session_id,
-	                      .state = reason ? LINK_SESSION_LOST : LINK_SESSION_FINISHED};
-
-	if (player->state == PLAYER_ENDED)
-		return;
-	if (player->state != PLAYER_RUNNING)
-		replay->connecting--;
-	if (reason && !replay->is_cancelled)
-		judge_broken(player, VERDICT_SESSION_LOST, reason);
-	record.sent = player->sent;
-	record.left = count_left(player);
-	report_put(replay, LINK_SESSION, &record, sizeof(record), reason, reason ? strlen(reason) : 0);
-	order_abandon(player);
-	player->state = PLAYER_ENDED;
-	release(player);
-	if (player->next)
-		player->next->prev = player->prev;
-	if (player->prev)
-		player->prev->next = player->next;
-	else
-		replay->sessions = player->next;
-	replay->live--;
-	replay->ended++;
-	if (!player->is_queued)
-		free(player);
-	event_active(replay->kick, 0, 0);
 }
 
 /*
@@ -195,8 +69,8 @@ wait_to_write(Player *player)
 /*
  * Sends bytes.  Returns how many went; 0: none now; -1: the connection is lost.
  */
-static ssize_t
-send_bytes(Player *player, const uint8_t *data, size_t len)
+ssize_t
+player_send(Player *player, const uint8_t *data, size_t len)
 {
 	ssize_t sent;
 
@@ -292,7 +166,8 @@ may_begin(Player *player)
 	const Replay *replay = player->replay;
 
 	return player->exchanges[player->at].after < (int64_t) player->done && !replay->is_paused &&
-	       !report_is_full(replay) && schedule_is_due(player) && order_may_send(player);
+	       !player->is_cancelling && !report_is_full(replay) && schedule_is_due(player) &&
+	       order_may_send(player);
 }
 
 /*
@@ -306,14 +181,16 @@ note_begin(Player *player)
 	int64_t late;
 
 	moment->sent = clock_monotonic();
+	player->gate = GATE_NONE;
 	player->allowed = 0;
 	player->in_copy = false;
+	cancel_check(player);
 	if (replay->settings.timing == TIMING_ASAP)
 		return;
-	late = schedule_now(replay) - moment->ready;
-	if (late > replay->progress.late_us)
-		replay->progress.late_us = late;
-	late = moment->ready - player->exchanges[player->at].started_us;
+	moment->late = schedule_real(replay, schedule_now(replay) - moment->ready);
+	if (moment->late > replay->progress.late_us)
+		replay->progress.late_us = moment->late;
+	late = schedule_real(replay, moment->ready - player->exchanges[player->at].started_us);
 	if (late > replay->progress.target_late_us)
 		replay->progress.target_late_us = late;
 }
@@ -352,10 +229,10 @@ send_exchange(Player *player)
 			find_gate(player);
 			continue;
 		}
-		sent = send_bytes(player, request + player->offset, player->allowed - player->offset);
+		sent = player_send(player, request + player->offset, player->allowed - player->offset);
 		if (sent < 0)
 		{
-			player_end(player, "the connection was lost while sending");
+			player_lose(player, "the connection was lost while sending");
 			return false;
 		}
 		if (sent == 0)
@@ -370,6 +247,39 @@ send_exchange(Player *player)
 }
 
 /*
+ * Steps over an exchange that is not to be sent, once those before it have ended.
+ */
+static bool
+step_over(Player *player)
+{
+	if (player->done < player->at)
+		return false;
+	player->moments[player->at].done = schedule_now(player->replay);
+	player->at++;
+	player->done++;
+	return true;
+}
+
+/*
+ * Goes on with the exchange that is next.  False: there is nothing to do now.
+ */
+static bool
+step_exchange(Player *player)
+{
+	const PlanExchange *exchange = &player->exchanges[player->at];
+
+	if (exchange->outcome != PLAN_SEND || exchange->request_len == 0)
+		return step_over(player);
+	if (player->moments[player->at].sent == 0)
+	{
+		if (!may_begin(player))
+			return false;
+		note_begin(player);
+	}
+	return send_exchange(player);
+}
+
+/*
  * Sends what may be sent now.
  */
 void
@@ -377,31 +287,18 @@ player_step(Player *player)
 {
 	while (player->state == PLAYER_RUNNING && !player->waits_to_write)
 	{
-		const PlanExchange *exchange = &player->exchanges[player->at];
-
-		if (player->at == player->plan->count)
+		if (player->aside.kind != ASIDE_NONE || aside_begin(player))
+		{
+			if (!aside_send(player) || player->aside.kind != ASIDE_NONE)
+				return;
+		}
+		else if (player->at == player->plan->count)
 		{
 			if (player->done == player->plan->count)
 				player_end(player, NULL);
 			return;
 		}
-		if (exchange->outcome != PLAN_SEND || exchange->request_len == 0)
-		{
-			if (player->done < player->at)
-				return;
-			player->moments[player->at].done = schedule_now(player->replay);
-			player->at++;
-			player->done++;
-			continue;
-		}
-		if (player->moments[player->at].sent == 0)
-		{
-			if (!may_begin(player))
-				return;
-			player->gate = GATE_NONE;
-			note_begin(player);
-		}
-		if (!send_exchange(player))
+		else if (!step_exchange(player))
 			return;
 	}
 }
@@ -458,40 +355,11 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			break;
 	}
 	judge_idle(player);
+	aside_check(player);
 	if (player->tracker.desynchronised)
-		player_end(player, "what the target sent makes no sense as protocol");
+		player_lose(player, "what the target sent makes no sense as protocol");
 	else if (got < 0)
-		player_end(player, "the target closed the connection");
+		player_lose(player, "the target closed the connection");
 	else
 		player_step(player);
-}
-
-/*
- * Looks for what takes too long.  An answer that was not complete when it was
- * recorded is not waited for much longer than it was then.
- */
-void
-player_check(Player *player, int64_t now)
-{
-	const Replay *replay = player->replay;
-	const PlanExchange *exchange = &player->exchanges[player->done];
-	int64_t began;
-
-	if (player->state != PLAYER_RUNNING || player->done >= player->plan->count)
-		return;
-	began = player->moments[player->done].sent;
-	if (began == 0)
-		return;
-	if (!exchange->is_complete && player->done < player->at &&
-	    now - began > exchange->finished_us - exchange->started_us + INCOMPLETE_GRACE_US)
-	{
-		judge_broken(player, VERDICT_COUNT, NULL);
-		player_end(player, NULL);
-	}
-	else if (replay->settings.exchange_timeout_us > 0 &&
-	         now - began > replay->settings.exchange_timeout_us)
-	{
-		judge_broken(player, VERDICT_TIMEOUT, "no answer in time");
-		player_end(player, "an exchange timed out");
-	}
 }

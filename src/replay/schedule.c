@@ -23,12 +23,21 @@ schedule_now(const Replay *replay)
 }
 
 /*
+ * Turns a span of the replay's clock into one of the world's.
+ */
+int64_t
+schedule_real(const Replay *replay, int64_t span)
+{
+	return (int64_t) ((double) span / replay->settings.speed);
+}
+
+/*
  * Begins the clock.
  */
 void
-schedule_begin(Replay *replay)
+schedule_begin(Replay *replay, int64_t zero)
 {
-	replay->clock_at = clock_monotonic();
+	replay->clock_at = zero;
 	replay->clock_value = 0;
 	replay->clock_rate = replay->settings.speed;
 }
@@ -114,8 +123,20 @@ schedule_start(Replay *replay)
 			return;
 		}
 		replay->last_connect = clock_monotonic();
-		player_open(replay, replay->next_session++);
+		player_open(replay, replay->next_session);
+		replay->next_session += replay->settings.child_count;
 	}
+}
+
+/*
+ * Returns the longest pause, on the replay's clock; -1: any.
+ */
+static int64_t
+longest_pause(const Replay *replay)
+{
+	if (replay->settings.idle_max_us < 0)
+		return -1;
+	return (int64_t) ((double) replay->settings.idle_max_us * replay->settings.speed);
 }
 
 /*
@@ -124,7 +145,7 @@ schedule_start(Replay *replay)
 static int64_t
 gap_before(const Player *player, const PlanExchange *exchange)
 {
-	int64_t limit = player->replay->settings.idle_max_us;
+	int64_t limit = longest_pause(player->replay);
 	int64_t before = exchange->after >= 0 ? player->exchanges[exchange->after].finished_us
 	                                      : player->plan->ready_us;
 	int64_t gap = exchange->started_us - before;
@@ -132,6 +153,30 @@ gap_before(const Player *player, const PlanExchange *exchange)
 	if (gap < 0)
 		gap = 0;
 	return limit >= 0 && gap > limit ? limit : gap;
+}
+
+/*
+ * Returns when the next exchange of a session is due, by the timing.  Who catches up
+ * keeps to the record's clock as long as that can be done with pauses that are so
+ * many times as short.
+ */
+static int64_t
+find_due(const Player *player, const PlanExchange *exchange, int64_t open)
+{
+	const ReplaySettings *settings = &player->replay->settings;
+	int64_t gap = gap_before(player, exchange);
+	int64_t soonest;
+
+	switch (settings->timing)
+	{
+		case TIMING_THINK:
+			return open + gap;
+		case TIMING_CATCH_UP:
+			soonest = open + (int64_t) ((double) gap / settings->catch_up);
+			return soonest > exchange->started_us ? soonest : exchange->started_us;
+		default:
+			return exchange->started_us;
+	}
 }
 
 /*
@@ -144,23 +189,70 @@ schedule_is_due(Player *player)
 	Replay *replay = player->replay;
 	const PlanExchange *exchange = &player->exchanges[player->at];
 	Moment *moment = &player->moments[player->at];
-	int64_t now;
 	int64_t open;
 
 	if (replay->is_paused)
 		return false;
 	if (replay->settings.timing == TIMING_ASAP)
 		return true;
-	now = schedule_now(replay);
 	if (moment->ready < 0)
 	{
 		open = exchange->after >= 0 ? player->moments[exchange->after].done : player->opened_at;
-		moment->due = replay->settings.timing == TIMING_THINK ? open + gap_before(player, exchange)
-		                                                      : exchange->started_us;
+		if (open < player->opened_at)
+			open = player->opened_at; /* it has another connection since */
+		moment->due = find_due(player, exchange, open);
 		moment->ready = moment->due > open ? moment->due : open;
 	}
-	if (moment->due <= now)
+	if (moment->due <= schedule_now(replay))
 		return true;
 	arm(replay, player->timer, moment->due);
 	return false;
+}
+
+/*
+ * Finds when a session wants to go on.  False: something of it is in flight, or
+ * waits for something else than the clock.
+ */
+static bool
+find_next(const Player *player, int64_t *next)
+{
+	const Moment *moment = &player->moments[player->at];
+
+	if (player->state != PLAYER_RUNNING || player->aside.kind != ASIDE_NONE ||
+	    player->is_cancelling || player->is_queued || player->done < player->at)
+		return false;
+	if (player->at < player->plan->count &&
+	    (moment->sent != 0 || moment->ready < 0 || player->is_waiting))
+		return false;
+	if (player->at < player->plan->count && moment->due < *next)
+		*next = moment->due;
+	return true;
+}
+
+/*
+ * Skips what idle_max does not allow: where every session waits for the clock, it is
+ * put forward.
+ */
+void
+schedule_tick(Replay *replay)
+{
+	int64_t limit = longest_pause(replay);
+	int64_t next = INT64_MAX;
+	int64_t skipped;
+
+	if (limit < 0 || replay->is_paused || replay->settings.timing == TIMING_ASAP)
+		return;
+	for (Player *player = replay->sessions; player; player = player->next)
+		if (!find_next(player, &next))
+			return;
+	if (replay->next_session < replay->plan.session_count &&
+	    replay->plan.sessions[replay->next_session].started_us < next)
+		next = replay->plan.sessions[replay->next_session].started_us;
+	skipped = next - schedule_now(replay) - limit;
+	if (next == INT64_MAX || skipped <= 0)
+		return;
+	replay->clock_value += skipped;
+	for (Player *player = replay->sessions; player; player = player->next)
+		replay_queue(player);
+	schedule_start(replay);
 }

@@ -69,6 +69,18 @@ typedef struct Run
 static Run run;
 
 /*
+ * Removes the file that says which sessions have begun: nobody resumes this run.
+ */
+static void
+forget_begun(void)
+{
+	char path[PLAN_PATH_SIZE + 16];
+
+	snprintf(path, sizeof(path), "%s" PLAN_BEGUN, run.request->settings.plan_path);
+	unlink(path);
+}
+
+/*
  * Gives the slot back, and removes what the child may not have removed.
  */
 static void
@@ -77,6 +89,8 @@ on_exit_replay(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	plan_remove(run.request->settings.plan_path);
+	if (run.end == RUN_FINISHED || run.end == RUN_CANCELLED)
+		forget_begun();
 	if (run.child > 0)
 		kill(run.child, SIGKILL);
 	replay_slot_release(run.request->slot, run.request->run_id);

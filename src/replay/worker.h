@@ -8,7 +8,7 @@
  * wants it to pause or end, does so through a slot of the board.
  *
  * Files: worker.c (its life), worker_plan.c and worker_exchange.c (record -> plan:
- * sessions, and their exchanges), worker_target.c (connection strings),
+ * sessions, and their exchanges), worker_cancel.c (cancel requests), worker_target.c (connection strings),
  * worker_read_only.c (what a request would do), worker_record.c (the run's row),
  * worker_store.c (the child's records -> rows), worker_slot.c (the board).
  */

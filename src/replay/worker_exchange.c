@@ -128,7 +128,10 @@ finish_exchange(Planner *planner)
 		planner_add_reason(planner, outcome, reason, 1, 0);
 	}
 	else
+	{
 		summary->bytes += planner->bytes.len;
+		planner_take_cancel(planner, exchange);
+	}
 	if (planner->take && outcome != PLAN_SEND)
 		planner->take(planner->arg, planner->session_id, exchange->exchange_no, outcome, reason, 0,
 		              0, 0);

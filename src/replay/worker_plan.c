@@ -24,7 +24,10 @@ static const char sessions_sql[] =
     " (SELECT pg_catalog.array_agg(coalesce(p.value, ''))"
     "    FROM pg_catalog.jsonb_each_text(s.startup_parameters) p)"
     " FROM pgwire_trace.session s"
-    " WHERE ($1 IS NULL OR s.session_id = ANY ($1))"
+    /* with a session go the cancel requests that hit it */
+    " WHERE ($1 IS NULL OR s.session_id = ANY ($1) OR s.end_reason = 'cancel_request'"
+    "    AND EXISTS (SELECT FROM pgwire_trace.exchange c WHERE c.session_id = s.session_id"
+    "       AND c.kind = 'cancel' AND c.cancelled_session_id = ANY ($1)))"
     " AND s.started_at < $3 AND coalesce(s.ended_at, 'infinity') >= $2"
     " ORDER BY s.started_at, s.session_id";
 
@@ -122,8 +125,6 @@ why_not(const SessionFacts *facts)
 {
 	if (facts->is_replication)
 		return "it is a replication connection";
-	if (facts->is_cancel)
-		return "a cancel request is not sent by itself";
 	if (facts->is_desynchronised)
 		return "its stream stopped making sense as protocol";
 	if (facts->is_uncertain)
@@ -241,6 +242,18 @@ skip_session(Planner *planner, const SessionFacts *facts, const char *reason)
 }
 
 /*
+ * Plans a cancel request: it is sent with the exchange that it hit, or not at all.
+ */
+static void
+plan_cancel(Planner *planner, const SessionFacts *facts)
+{
+	if (!planner_sends_cancel(planner, facts->session_id))
+		skip_session(planner, facts, "it is a cancel request for no exchange that is sent");
+	else if (planner->take)
+		planner->take(planner->arg, facts->session_id, -1, PLAN_SEND, NULL, facts->captured, 0, 0);
+}
+
+/*
  * Plans a session.
  */
 static void
@@ -258,6 +271,11 @@ plan_session(Planner *planner, SessionFacts *facts)
 	planner->summary->captured += facts->captured;
 	planner->summary->duration_us =
 	    Max(planner->summary->duration_us, facts->last_at - planner->base);
+	if (facts->is_cancel)
+	{
+		plan_cancel(planner, facts);
+		return;
+	}
 	reason = why_not(facts);
 	if (!reason)
 		conninfo = replay_target_conninfo(planner->target, facts->user, facts->database,
@@ -361,8 +379,9 @@ find_peak(Planner *planner)
  * Opens the cursor over the sessions.
  */
 static Portal
-open_sessions(const ReplayRequest *request)
+open_sessions(Planner *planner)
 {
+	const ReplayRequest *request = planner->request;
 	Oid types[3] = {INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[3] = {(Datum) 0, TimestampTzGetDatum(request->since),
 	                   TimestampTzGetDatum(request->until)};
@@ -379,6 +398,7 @@ open_sessions(const ReplayRequest *request)
 	}
 	values[0] = PointerGetDatum(
 	    construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	planner->cancels = planner_cancels_begin(values[0], request->session_count < 0, request->until);
 	return SPI_cursor_open_with_args(NULL, sessions_sql, 3, types, values, nulls, true,
 	                                 CURSOR_OPT_NO_SCROLL);
 }
@@ -428,7 +448,7 @@ replay_plan_build(const ReplayRequest *request, PlanWriter *writer, PlanSummary 
 	planner.target = replay_target_open(request);
 	planner.context =
 	    AllocSetContextCreate(CurrentMemoryContext, "replay plan", ALLOCSET_DEFAULT_SIZES);
-	portal = open_sessions(request);
+	portal = open_sessions(&planner);
 	do
 	{
 		SPI_cursor_fetch(portal, true, PLANNER_FETCH_ROWS);

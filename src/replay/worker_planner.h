@@ -10,6 +10,8 @@
 
 #define PLANNER_FETCH_ROWS 100
 
+typedef struct PlannerCancels PlannerCancels;
+
 typedef struct Planner
 {
 	const ReplayRequest *request;
@@ -18,6 +20,7 @@ typedef struct Planner
 	PlanTake take;
 	void *arg;
 	ReplayTarget *target;
+	PlannerCancels *cancels;
 	TimestampTz base; /* the plan's zero */
 	List *begins;     /* TimestampTz of sessions that are replayed, for the peak */
 	List *ends;
@@ -53,5 +56,16 @@ extern void planner_cannot_write(const Planner *planner);
 
 /* Reads a session's exchanges into the plan. */
 extern void planner_read_exchanges(Planner *planner, int64 session_id);
+
+/* ---- worker_cancel.c ---- */
+
+/* Reads the cancel requests that may go with sessions (an array; all: whichever). */
+extern PlannerCancels *planner_cancels_begin(Datum sessions, bool all, TimestampTz until);
+
+/* Gives an exchange that is sent the request that hit it. */
+extern void planner_take_cancel(Planner *planner, PlanExchange *exchange);
+
+/* Whether a cancel request goes with an exchange that is sent. */
+extern bool planner_sends_cancel(const Planner *planner, int64 session_id);
 
 #endif /* REPLAY_WORKER_PLANNER_H */

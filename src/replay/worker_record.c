@@ -26,7 +26,7 @@ execute(const char *sql, int count, Oid *types, Datum *values, const char *nulls
 void
 replay_record_run(const ReplayRequest *request)
 {
-	static const char *const timings[] = {"asap", "think", "schedule"};
+	static const char *const timings[] = {"asap", "think", "schedule", "catch-up"};
 	static const char *const orderings[] = {"none", "arrival", "commit"};
 	const ReplaySettings *settings = &request->settings;
 	Oid types[9] = {INT8OID, TEXTOID, TEXTOID,  FLOAT8OID, TEXTOID,

@@ -326,6 +326,7 @@ run_child(const ReplaySettings *settings, const char *database)
 	static uint8_t packet[LINK_PACKET];
 	Heard heard = {.is_done = false};
 	char conninfo[256];
+	char begun[PLAN_PATH_SIZE + 16];
 	int pair[2];
 	ssize_t got;
 	pid_t pid;
@@ -356,6 +357,8 @@ run_child(const ReplaySettings *settings, const char *database)
 		}
 	close(pair[0]);
 	waitpid(pid, NULL, 0);
+	snprintf(begun, sizeof(begun), "%s" PLAN_BEGUN, settings->plan_path);
+	unlink(begun);
 	return heard;
 }
 
@@ -374,7 +377,8 @@ make_settings(const char *name, uint32_t ordering)
 	                           .order_timeout_us = 5000000,
 	                           .connect_timeout_us = 30000000,
 	                           .max_sessions = SESSIONS,
-	                           .connect_attempts = 1};
+	                           .connect_attempts = 1,
+	                           .child_count = 1};
 
 	snprintf(settings.plan_path, sizeof(settings.plan_path), "%s/%s", directory, name);
 	return settings;
