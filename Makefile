@@ -29,7 +29,7 @@ WIRE_FILES = content decode frame lex list mask normalise redact secret stream w
 JOURNAL_FILES = append crc32c facts files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids leg listen note pairing pump queue \
-	record redact relay_main row secure session startup text tls tls_bundle tls_context tracker turn
+	record redact relay_main row secure session startup table text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
 	query_ids redaction relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility

@@ -140,7 +140,8 @@ statement_text(const Tracker *tracker, WireSpan name)
 		    (name.len == 0 || memcmp(statement->name, name.data, name.len) == 0))
 			return statement->text;
 	}
-	statement = statement_find(&tracker->statements, (const char *) name.data, name.len);
+	statement = statement_find(tracker->env->texts, &tracker->statements, (const char *) name.data,
+	                           name.len);
 	return statement ? statement->text : NULL;
 }
 

@@ -282,7 +282,7 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 	}
 	else if (entry->id == WIRE_MSG_Bind)
 	{
-		statement = statement_find(&tracker->statements, name, len);
+		statement = statement_find(texts, &tracker->statements, name, len);
 		if (!statement || !statement->text)
 			return;
 		exchange_set_query(exchange, statement->text, true);
@@ -291,7 +291,7 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 			/* it may have been parsed while nothing was recorded */
 			tracker->env->text_seen(tracker, statement->text);
 			buffer_append(tracker->env->budget, &exchange->query_hashes,
-			              &statement->text->query_hash, sizeof(uint64_t));
+			              &statement->text->entry.hash, sizeof(uint64_t));
 		}
 	}
 	else if (entry->id == WIRE_MSG_Close && !entry->portal && done)

@@ -147,10 +147,10 @@ record_text_used(Session *session, Text *text)
 	Relay *relay = session->relay;
 	Normalised normalised;
 
-	if (!text_must_send(relay->texts, text->query_hash, wall(session, session->tracker.now)))
+	if (!text_must_send(relay->texts, text->entry.hash, wall(session, session->tracker.now)))
 		return;
 	normalised = normalise(session, text, true);
-	record_text(session, text->query_hash, keeps_text(relay, text) ? text : NULL, &normalised);
+	record_text(session, text->entry.hash, keeps_text(relay, text) ? text : NULL, &normalised);
 	buffer_reset(&relay->budget, &relay->normalised, 64 * 1024);
 }
 
@@ -220,7 +220,7 @@ place_text(Session *session, const Exchange *exchange, bool keeps_values, Facts 
 	record_text_used(session, exchange->query);
 	facts->text =
 	    keeps_text(session->relay, exchange->query) ? FACTS_TEXT_TABLE : FACTS_TEXT_NORMALISED;
-	return exchange->query->query_hash;
+	return exchange->query->entry.hash;
 }
 
 /*

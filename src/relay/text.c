@@ -62,6 +62,27 @@ text_redacts(TextPool *pool, Text *text)
 }
 
 /*
+ * Adds the text that stands in the scratch buffer.  NULL: no memory.
+ */
+static Text *
+add_text(TextPool *pool, uint64_t query_hash, size_t len)
+{
+	Text *text = budget_alloc(pool->budget, text_size(len));
+
+	if (!text)
+		return NULL;
+	text->entry.hash = query_hash;
+	text->hash = XXH3_64bits(pool->scratch.data, len);
+	text->len = (uint32_t) len;
+	if (len > 0)
+		memcpy(text->data, pool->scratch.data, len);
+	if (table_add(pool->budget, &pool->texts, &text->entry))
+		return text;
+	budget_free(pool->budget, text, text_size(len));
+	return NULL;
+}
+
+/*
  * Makes or finds the Text of a query.  Masking comes before hashing: not even
  * the hash of a password may be stored.
  */
@@ -71,7 +92,7 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 	bool has_secret;
 	uint32_t redact;
 	uint64_t hash;
-	Text **bucket;
+	TableEntry *entry;
 	Text *text;
 
 	if (len > TEXT_MAX)
@@ -83,25 +104,14 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 	redact = judge(pool, (const char *) pool->scratch.data, len, standard_strings);
 	if (redact & REDACT_TEXT)
 		wire_redact_constants((char *) pool->scratch.data, len, standard_strings);
-	hash = XXH3_64bits(pool->scratch.data, len);
-	bucket = &pool->buckets[hash % TEXT_BUCKETS];
-	for (text = *bucket; text; text = text->next)
-		if (text->hash == hash && text->len == len &&
-		    (len == 0 || memcmp(text->data, pool->scratch.data, len) == 0))
+	hash = text_hash(pool, pool->scratch.data, len);
+	for (entry = table_first(&pool->texts, hash); entry; entry = table_next(entry))
+		if (((Text *) entry)->len == len &&
+		    (len == 0 || memcmp(((Text *) entry)->data, pool->scratch.data, len) == 0))
 			break;
-	if (!text)
-	{
-		text = budget_alloc(pool->budget, text_size(len));
-		if (!text)
-			return NULL;
-		text->hash = hash;
-		text->query_hash = text_hash(pool, pool->scratch.data, len);
-		text->len = (uint32_t) len;
-		if (len > 0)
-			memcpy(text->data, pool->scratch.data, len);
-		text->next = *bucket;
-		*bucket = text;
-	}
+	text = (Text *) entry;
+	if (!text && !(text = add_text(pool, hash, len)))
+		return NULL;
 	text->has_secret = has_secret;
 	text->redact = redact;
 	text->redact_epoch = pool->rules ? pool->rules->epoch : 0;
@@ -116,13 +126,9 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 void
 text_release(TextPool *pool, Text *text)
 {
-	Text **link;
-
 	if (!text || --text->users > 0)
 		return;
-	for (link = &pool->buckets[text->hash % TEXT_BUCKETS]; *link != text; link = &(*link)->next)
-		;
-	*link = text->next;
+	table_remove(&pool->texts, &text->entry);
 	budget_free(pool->budget, text, text_size(text->len));
 }
 
@@ -158,6 +164,7 @@ text_pool_free(TextPool *pool)
 {
 	buffer_free(pool->budget, &pool->scratch);
 	buffer_free(pool->budget, &pool->pattern_scratch);
+	table_dissolve(pool->budget, &pool->texts);
 }
 
 /*
@@ -193,20 +200,24 @@ statement_free(TextPool *pool, Statement *statement)
 }
 
 /*
- * Returns the link that points to the statement of a name, or to the end of
- * its bucket; NULL where the map has no buckets yet.
+ * Finds a statement by its name; NULL for none.
  */
-static Statement **
-statement_link(const StatementMap *map, const char *name, size_t len)
+Statement *
+statement_find(const TextPool *pool, const StatementMap *map, const char *name, size_t len)
 {
-	Statement **link;
+	TableEntry *entry;
 
-	if (!map->buckets)
-		return NULL;
-	link = &map->buckets[XXH3_64bits(name, len) % STATEMENT_BUCKETS];
-	while (*link && !((*link)->name_len == len && memcmp((*link)->name, name, len) == 0))
-		link = &(*link)->next;
-	return link;
+	if (len == 0)
+		return map->unnamed;
+	for (entry = table_first(&map->named, text_hash(pool, name, len)); entry;
+	     entry = table_next(entry))
+	{
+		Statement *statement = (Statement *) entry;
+
+		if (statement->name_len == len && memcmp(statement->name, name, len) == 0)
+			return statement;
+	}
+	return NULL;
 }
 
 /*
@@ -215,44 +226,15 @@ statement_link(const StatementMap *map, const char *name, size_t len)
 void
 statement_put(TextPool *pool, StatementMap *map, Statement *statement)
 {
-	Statement **link;
-
+	statement_drop(pool, map, statement->name, statement->name_len);
 	if (statement->name_len == 0)
 	{
-		statement_free(pool, map->unnamed);
 		map->unnamed = statement;
 		return;
 	}
-	if (!map->buckets)
-		map->buckets = budget_alloc(pool->budget, STATEMENT_BUCKETS * sizeof(Statement *));
-	link = statement_link(map, statement->name, statement->name_len);
-	if (!link)
-	{
+	statement->entry.hash = text_hash(pool, statement->name, statement->name_len);
+	if (!table_add(pool->budget, &map->named, &statement->entry))
 		statement_free(pool, statement);
-		return;
-	}
-	if (*link)
-	{
-		statement->next = (*link)->next;
-		statement_free(pool, *link);
-	}
-	else
-		map->count++;
-	*link = statement;
-}
-
-/*
- * Finds a statement by its name; NULL for none.
- */
-Statement *
-statement_find(const StatementMap *map, const char *name, size_t len)
-{
-	Statement **link;
-
-	if (len == 0)
-		return map->unnamed;
-	link = statement_link(map, name, len);
-	return link ? *link : NULL;
 }
 
 /*
@@ -261,21 +243,14 @@ statement_find(const StatementMap *map, const char *name, size_t len)
 void
 statement_drop(TextPool *pool, StatementMap *map, const char *name, size_t len)
 {
-	Statement **link;
-	Statement *statement;
+	Statement *statement = statement_find(pool, map, name, len);
 
-	if (len == 0)
-	{
-		statement_free(pool, map->unnamed);
+	if (!statement)
+		return;
+	if (statement == map->unnamed)
 		map->unnamed = NULL;
-		return;
-	}
-	link = statement_link(map, name, len);
-	if (!link || !*link)
-		return;
-	statement = *link;
-	*link = statement->next;
-	map->count--;
+	else
+		table_remove(&map->named, &statement->entry);
 	statement_free(pool, statement);
 }
 
@@ -285,21 +260,15 @@ statement_drop(TextPool *pool, StatementMap *map, const char *name, size_t len)
 void
 statement_drop_all(TextPool *pool, StatementMap *map)
 {
+	TableEntry *entry = table_dissolve(pool->budget, &map->named);
+
 	statement_free(pool, map->unnamed);
 	map->unnamed = NULL;
-	if (!map->buckets)
-		return;
-	for (int i = 0; i < STATEMENT_BUCKETS; i++)
+	while (entry)
 	{
-		Statement *statement;
+		TableEntry *next = entry->next;
 
-		while ((statement = map->buckets[i]))
-		{
-			map->buckets[i] = statement->next;
-			statement_free(pool, statement);
-		}
+		statement_free(pool, (Statement *) entry);
+		entry = next;
 	}
-	budget_free(pool->budget, map->buckets, STATEMENT_BUCKETS * sizeof(Statement *));
-	map->buckets = NULL;
-	map->count = 0;
 }

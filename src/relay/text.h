@@ -16,15 +16,16 @@
 #define RELAY_TEXT_H
 
 #include "relay/buffer.h"
+#include "relay/table.h"
 
 /* Longest text that is kept; the rest is cut off. */
 #define TEXT_MAX (1024 * 1024)
 
 typedef struct Text
 {
-	struct Text *next;   /* in its hash bucket */
-	uint64_t hash;       /* XXH3 of the masked text */
-	uint64_t query_hash; /* the same, keyed: nobody can make two texts one in the record */
+	TableEntry entry; /* its hash is the record's query_hash: keyed, so that nobody can make
+	                   * two texts one */
+	uint64_t hash;    /* XXH3 of the masked text without a key, as backends know it */
 	uint32_t users;
 	uint32_t len;
 	bool has_secret; /* something was masked in it */
@@ -33,7 +34,6 @@ typedef struct Text
 	char data[];
 } Text;
 
-#define TEXT_BUCKETS 4096
 #define TEXT_SENT 65536
 #define TEXT_RENEW_US INT64_C(3600000000)
 
@@ -49,7 +49,7 @@ typedef struct TextPool
 {
 	Budget *budget;
 	const struct RedactRules *rules; /* NULL: none */
-	Text *buckets[TEXT_BUCKETS];
+	Table texts;
 	TextSent sent[TEXT_SENT];
 	uint64_t seed; /* of the keyed hashes */
 	Buffer scratch;
@@ -59,20 +59,17 @@ typedef struct TextPool
 /* A prepared statement of a session, or a Parse that waits for its answer. */
 typedef struct Statement
 {
-	struct Statement *next; /* in its hash bucket */
+	TableEntry entry;
 	Text *text;
 	uint32_t name_len;
 	char name[];
 } Statement;
 
-#define STATEMENT_BUCKETS 64
-
 /* The prepared statements of a session, the unnamed one apart. */
 typedef struct StatementMap
 {
 	Statement *unnamed;
-	Statement **buckets; /* NULL until there is a named one */
-	uint32_t count;
+	Table named;
 } StatementMap;
 
 /* Makes or finds the Text of a query text, masked; adds a user. NULL: no memory. */
@@ -97,7 +94,8 @@ extern void statement_free(TextPool *pool, Statement *statement);
 
 /* Puts a statement into the map, in place of one of the same name. */
 extern void statement_put(TextPool *pool, StatementMap *map, Statement *statement);
-extern Statement *statement_find(const StatementMap *map, const char *name, size_t len);
+extern Statement *statement_find(const TextPool *pool, const StatementMap *map, const char *name,
+                                 size_t len);
 extern void statement_drop(TextPool *pool, StatementMap *map, const char *name, size_t len);
 extern void statement_drop_all(TextPool *pool, StatementMap *map);
 

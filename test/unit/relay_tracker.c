@@ -672,6 +672,44 @@ test_many(void)
 	tracker_free(&tracker);
 }
 
+/*
+ * A driver that prepares whatever it runs: as many names and texts as it likes, each
+ * as quickly found as the first.
+ */
+static void
+test_many_statements(void)
+{
+	const int many = 100000;
+	Tracker tracker;
+	uint8_t stream[256];
+	uint8_t answers[256];
+	size_t front = 0;
+	size_t back = 0;
+	int found = 0;
+
+	start(&tracker);
+	for (int step = 0; step < 2; step++)
+	{
+		for (int i = 0; i < many; i++)
+		{
+			char tokens[64];
+
+			snprintf(tokens, sizeof(tokens), step == 0 ? "P:s%d/select_%d/ S" : "B:/s%d/ E:/ S", i,
+			         i);
+			front = build(tokens, false, stream);
+			tracker_frontend(&tracker, stream, front, 5);
+			back = build(step == 0 ? "1 Z" : "2 C Z", true, answers);
+			seen_count = 0;
+			tracker_backend(&tracker, answers, back, 6);
+			snprintf(tokens, sizeof(tokens), "select %d", i);
+			found += seen_count == 1 && strcmp(seen[0].query, tokens) == 0;
+		}
+	}
+	check("each statement's text is found", found == 2 * many);
+	tracker_end(&tracker, 100);
+	tracker_free(&tracker);
+}
+
 int
 main(void)
 {
@@ -685,6 +723,7 @@ main(void)
 	test_limits();
 	test_anything();
 	test_many();
+	test_many_statements();
 	exchange_pool_free(&pool);
 	text_pool_free(&texts);
 	check("all memory is given back", budget.used == 0);
