@@ -240,6 +240,28 @@ my $failed = judge('alter table item add check (id < 1000)',
 is($server->sql("select root_divergences from pgwire_trace.replay_run where run_id = $failed"), '1',
 	'one of them is the root');
 
+# ---- types of users, which have another OID in every database ----
+
+my $types = "create schema if not exists app; drop type if exists mood, app.size cascade;"
+  . " create type mood as enum ('sad', 'ok'); create type app.size as (w int, h int);"
+  . ' drop table if exists feeling; create table feeling (m mood, s app.size);'
+  . q( insert into feeling values ('ok', '(1,2)'););
+$server->node->safe_psql('postgres', $types);
+$target->safe_psql('postgres', "create type first_here as enum ('x'); $types");
+$server->side_sql("select m, array[m] as ms, s from feeling;\n");
+ok($server->flush, 'recorded');
+$plain = $server->sql('select pgwire_trace.last_session()');
+isnt($server->sql("select 'mood'::regtype::oid"),
+	$target->safe_psql('postgres', "select 'mood'::regtype::oid"), 'OIDs differ');
+judge('select 1', '', 'types of the same name');
+my $renamed = judge('alter type mood rename to humour', '1:shape', 'a type of another name', 3);
+is($server->sql("select captured ->> 'type', replayed ->> 'type', captured ->> 'column'"
+		  . " from pgwire_trace.replay_divergence where run_id = $renamed"),
+	'public.mood|public.humour|m', 'both names are told');
+judge('alter type humour rename to mood; alter type app.size set schema public', '1:shape',
+	'a type in another schema', 3);
+$target->safe_psql('postgres', 'drop table feeling; drop type first_here, mood, size');
+
 # ---- what was wrong and is right ----
 
 reset_all();
@@ -267,13 +289,35 @@ is($server->sql("select string_agg(what, ',' order by what) from pgwire_trace.re
 is($server->sql("select count(*) from pgwire_trace.replay_compare($again, $again)"), '0',
 	'a run does not differ from itself');
 
+# ---- digests that are not there ----
+
+$_->safe_psql('postgres', q(create table hidden as select repeat('x', 10) a from generate_series(1, 9000)))
+  for $server->node, $target;
+$server->set('pgwire_trace.redact_columns' => 'public.hidden.a');
+my $hidden;
+ok(poll(sub {
+		$server->side_sql("select a from hidden;\n");
+		$server->flush;
+		$hidden = $server->sql('select pgwire_trace.last_session()');
+		return $server->sql("select row_digest is null from pgwire_trace.exchange"
+			  . " where session_id = $hidden and exchange_no = 1") eq 't';
+	}), 'rows of which not all were kept, and that are redacted, have no digest');
+$server->set('pgwire_trace.redact_columns' => '');
+is($server->sql("select exchanges from pgwire_trace.replay_plan('$conninfo', array[$hidden])"
+		  . " where item = 'results without a digest'"), '1', 'the plan says so');
+my (undef, undef, $refused) = $server->try_sql('do $$ begin'
+	  . " perform pgwire_trace.replay_start('$conninfo', array[$hidden]);"
+	  . " exception when feature_not_supported then raise exception '% %', sqlstate, sqlerrm; end \$\$");
+like($refused, qr/0A000 comparison level 4 needs digests/, 'replay_start itself refuses level 4');
+is(verdicts(replay("array[$hidden], timing => 'asap', compare => 3")), '', 'level 3 needs none');
+
 # ---- time ----
 
 reset_all();
 $server->side_sql("select label($_);") for 1 .. 5;
 ok($server->flush, 'recorded');
 my $labels = $server->sql('select string_agg(session_id::text, $$,$$) from pgwire_trace.session'
-	  . " where session_id > $plain");
+	  . " where session_id > $hidden");
 $target->safe_psql('postgres', 'create or replace function label(n int) returns text language sql'
 	  . q( as $$ select 'label ' || n from pg_sleep(0.05) $$));
 $run = replay("array[$labels], timing => 'asap', compare => 5");

@@ -161,6 +161,9 @@ pgwire_trace_replay_start(PG_FUNCTION_ARGS)
 	pgwt_require_preloaded();
 	require_reading();
 	(void) replay_target_open(request); /* what it refuses is refused here */
+	SPI_connect();
+	replay_require_digests(request);
+	SPI_finish();
 	request->run_id = next_run_id();
 	request->slot = replay_slot_claim(request->run_id);
 	/* PG_TRY: the slot is nobody's until the worker runs */

@@ -187,6 +187,10 @@ go(Replay *replay, int64_t zero)
 			give_up(replay, "could not read the plan");
 		}
 	judge_begin(replay);
+	types_sort(&replay->captured_types);
+	replay->target_types = calloc(replay->conninfo_count + 1, sizeof(UserTypes));
+	if (!replay->target_types)
+		give_up(replay, "could not begin");
 	if (!order_begin(replay))
 		give_up(replay, "could not order the plan");
 	replay->is_going = true;
@@ -215,6 +219,30 @@ add_conninfo(Replay *replay, const char *text, size_t len)
 }
 
 /*
+ * Keeps names of types.
+ */
+static void
+add_types(Replay *replay, const uint8_t *data, size_t len)
+{
+	const uint8_t *end = data + len;
+	uint32_t oid;
+
+	while (data + sizeof(oid) < end &&
+	       memchr(data + sizeof(oid), 0, (size_t) (end - data) - sizeof(oid)))
+	{
+		const char *name = (const char *) data + sizeof(oid);
+
+		memcpy(&oid, data, sizeof(oid));
+		if (!types_add(&replay->captured_types, oid, name))
+		{
+			errno = ENOMEM;
+			give_up(replay, "could not keep the names of types");
+		}
+		data += sizeof(oid) + strlen(name) + 1;
+	}
+}
+
+/*
  * Follows a command of the worker's.
  */
 static void
@@ -231,6 +259,9 @@ follow(Replay *replay, uint8_t command, const uint8_t *data, size_t len)
 			break;
 		case LINK_CONNINFO:
 			add_conninfo(replay, (const char *) data, len);
+			break;
+		case LINK_TYPES:
+			add_types(replay, data, len);
 			break;
 		case LINK_GO:
 			if (len == sizeof(zero))

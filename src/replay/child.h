@@ -211,6 +211,8 @@ typedef struct Replay
 	ExchangePool pool;
 	TrackerEnv env;
 	CompareRules rules;
+	UserTypes captured_types;
+	UserTypes *target_types; /* a connection string */
 	Order order;
 
 	/* the replay's clock: clock_value at monotonic clock_at, then clock_rate times as fast */

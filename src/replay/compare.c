@@ -16,9 +16,6 @@
 /* An exchange gives no more differences than this. */
 #define MAX_DIFFERENCES 16
 
-/* Types above are made by users, and have another OID in every database. */
-#define FIRST_USER_OID 16384
-
 typedef struct Comparison
 {
 	const CompareRules *rules;
@@ -168,12 +165,23 @@ compare_tags(WireSpan captured, WireSpan replayed)
 }
 
 /*
- * Tells whether two types are the same, as far as their OIDs tell.
+ * Tells whether two types are the same: those of users by their names.
  */
 static bool
-same_type(uint32_t captured, uint32_t replayed)
+same_type(const CompareRules *rules, uint32_t captured, uint32_t replayed)
 {
-	return captured == replayed || (captured >= FIRST_USER_OID && replayed >= FIRST_USER_OID);
+	return types_are_same(rules->captured_types, captured, rules->replayed_types, replayed);
+}
+
+/*
+ * Puts a column into a difference.
+ */
+static void
+show_column(Evidence *evidence, const OutlineColumn *column, const UserTypes *types)
+{
+	evidence->column = column->name;
+	evidence->type = column->type;
+	evidence->type_name = types_find(types, column->type);
 }
 
 /*
@@ -200,13 +208,11 @@ compare_columns(Comparison *comparison, const Unit *captured, const Unit *replay
 	{
 		if (!outline_column(&left, &before) || !outline_column(&right, &after))
 			return;
-		if (is_same(before.name, after.name) && same_type(before.type, after.type) &&
-		    before.format == after.format)
+		if (is_same(before.name, after.name) &&
+		    same_type(comparison->rules, before.type, after.type) && before.format == after.format)
 			continue;
-		difference.captured.column = before.name;
-		difference.captured.type = before.type;
-		difference.replayed.column = after.name;
-		difference.replayed.type = after.type;
+		show_column(&difference.captured, &before, comparison->rules->captured_types);
+		show_column(&difference.replayed, &after, comparison->rules->replayed_types);
 		give(comparison, &difference);
 		return;
 	}
@@ -222,7 +228,7 @@ compare_columns(Comparison *comparison, const Unit *captured, const Unit *replay
  * Compares two ParameterDescriptions.
  */
 static bool
-same_parameters(const Unit *captured, const Unit *replayed)
+same_parameters(const CompareRules *rules, const Unit *captured, const Unit *replayed)
 {
 	WireCursor left = {captured->body.data, captured->body.len, 0};
 	WireCursor right = {replayed->body.data, replayed->body.len, 0};
@@ -234,7 +240,7 @@ same_parameters(const Unit *captured, const Unit *replayed)
 	cursor_integer(&left, 2, &before);
 	cursor_integer(&right, 2, &after);
 	while (cursor_integer(&left, 4, &before) && cursor_integer(&right, 4, &after))
-		if (!same_type(before, after))
+		if (!same_type(rules, before, after))
 			return false;
 	return true;
 }
@@ -296,7 +302,7 @@ compare_units(Comparison *comparison, const Unit *captured, const Unit *replayed
 				compare_columns(comparison, captured, replayed);
 			break;
 		case WIRE_MSG_ParameterDescription:
-			if (level >= 3 && !same_parameters(captured, replayed))
+			if (level >= 3 && !same_parameters(comparison->rules, captured, replayed))
 				verdict = VERDICT_SHAPE;
 			break;
 		case WIRE_MSG_CopyInResponse:

@@ -16,6 +16,7 @@
 #define REPLAY_COMPARE_H
 
 #include "replay/outline.h"
+#include "replay/types.h"
 
 typedef enum Verdict
 {
@@ -48,6 +49,7 @@ typedef struct Evidence
 	int64_t row_no; /* the first that differs, from 1 */
 	WireSpan column;
 	uint32_t type;
+	const char *type_name; /* of a type that a user made; NULL: not known */
 	bool has_value;
 	bool is_binary;
 	WireSpan value; /* NULL where it has no data */
@@ -84,6 +86,8 @@ typedef struct CompareRules
 	int level;
 	double float_tolerance; /* relative; 0: none */
 	OutlineIgnore ignore;
+	const UserTypes *captured_types; /* NULL: not known */
+	const UserTypes *replayed_types;
 } CompareRules;
 
 /* Takes a difference, whose spans point into the answers. */

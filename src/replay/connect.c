@@ -18,9 +18,12 @@
  * What the target is asked.  A server that never heard of the setting says NULL.
  * When it was started tells it from ours: a copy of our server is another one.
  */
-static const char question[] =
-    "SELECT pg_catalog.current_setting('pgwire_trace.allow_replay', true),"
-    " extract(epoch FROM pg_catalog.pg_postmaster_start_time())::pg_catalog.text";
+#define QUESTION                                                                      \
+	"SELECT pg_catalog.current_setting('pgwire_trace.allow_replay', true) AS agrees," \
+	" extract(epoch FROM pg_catalog.pg_postmaster_start_time())::pg_catalog.text AS started"
+
+static const char question[] = QUESTION;
+static const char question_and_types[] = QUESTION "; " TYPES_QUERY;
 
 static void on_connect(evutil_socket_t fd, short what, void *arg);
 static void on_answer(evutil_socket_t fd, short what, void *arg);
@@ -103,6 +106,39 @@ finish(Player *player)
 }
 
 /*
+ * Tells whether the names of the target's types are wanted, and not there yet.
+ */
+static bool
+wants_types(const Player *player)
+{
+	const Replay *replay = player->replay;
+
+	return replay->settings.compare >= 3 && replay->captured_types.count > 0 &&
+	       !replay->target_types[player->plan->conninfo].is_whole;
+}
+
+/*
+ * Keeps the names of the target's types.
+ */
+static void
+take_types(Player *player, const PGresult *result)
+{
+	UserTypes *types = &player->replay->target_types[player->plan->conninfo];
+	bool good = true;
+
+	if (types->is_whole)
+		return; /* another session asked too */
+	types->count = 0;
+	for (int i = 0; i < PQntuples(result) && good; i++)
+		good = types_add(types, (uint32_t) strtoul(PQgetvalue(result, i, 0), NULL, 10),
+		                 PQgetvalue(result, i, 1));
+	if (good)
+		types_sort(types);
+	else
+		types->count = 0;
+}
+
+/*
  * Judges what the target answered.
  */
 static void
@@ -110,9 +146,12 @@ judge_answer(Player *player, const PGresult *result)
 {
 	const ReplaySettings *settings = &player->replay->settings;
 
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
-	    PQnfields(result) != 2)
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQnfields(result) != 2)
 		fail(player, PQresultErrorMessage(result));
+	else if (strcmp(PQfname(result, 0), "type_oid") == 0)
+		take_types(player, result);
+	else if (PQntuples(result) != 1)
+		fail(player, "the target's answer makes no sense");
 	else if (settings->asks_permission && strcmp(PQgetvalue(result, 0, 0), "on") != 0)
 		refuse(player, "the target does not agree to a replay: "
 		               "pgwire_trace.allow_replay is not on in its database");
@@ -164,13 +203,13 @@ logged_in(Player *player)
 	if (settings->requires_password && !PQconnectionUsedPassword(player->conn))
 		refuse(player, "the target did not ask for a password: "
 		               "a replay that no superuser started must give one");
-	if (!settings->asks_permission && !settings->refuses_self)
+	if (!settings->asks_permission && !settings->refuses_self && !wants_types(player))
 	{
 		finish(player);
 		return;
 	}
 	player->state = PLAYER_CHECKING;
-	if (!PQsendQuery(player->conn, question))
+	if (!PQsendQuery(player->conn, wants_types(player) ? question_and_types : question))
 	{
 		fail(player, NULL);
 		return;

@@ -308,9 +308,12 @@ judge(Player *player, const Answer *replayed)
 	const PlanExchange *exchange = &player->exchanges[player->done];
 	Answer captured = captured_answer(player, exchange);
 	Judgement judgement = {.player = player, .exchange = exchange};
+	CompareRules *rules = &player->replay->rules;
 	int found = 0;
 
 	player->attempts = 0;
+	rules->captured_types = player->plan->knows_types ? &player->replay->captured_types : NULL;
+	rules->replayed_types = &player->replay->target_types[player->plan->conninfo];
 	if (misses_cancel(player, exchange, replayed))
 		found = judge_missed(&judgement, replayed);
 	else if (exchange->is_complete)

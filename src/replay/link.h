@@ -25,6 +25,7 @@ typedef enum LinkCommand
 {
 	LINK_SETTINGS = 1, /* ReplaySettings */
 	LINK_CONNINFO,     /* zero-terminated; the first is number 0 */
+	LINK_TYPES,        /* the recorder's types: OID, zero-terminated name, ... */
 	LINK_GO,           /* int64_t: the clock's zero, monotonic */
 	LINK_PAUSE,
 	LINK_RESUME,
@@ -130,6 +131,7 @@ typedef enum LinkFactKey
 	FACT_ROW_NO,
 	FACT_COLUMN,
 	FACT_TYPE,
+	FACT_TYPE_NAME,
 	FACT_VALUE,
 	FACT_BINARY_VALUE,
 	FACT_REASON,

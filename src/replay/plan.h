@@ -81,6 +81,7 @@ typedef struct PlanSession
 	uint64_t first; /* of its exchanges */
 	uint32_t count;
 	uint32_t conninfo; /* number of its connection string */
+	bool knows_types;  /* it was in the database whose types the child was told */
 
 	/*
 	 * What is sent before the first exchange, and compared with nothing: requests, each

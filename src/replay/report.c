@@ -209,6 +209,7 @@ put_evidence(FactList *facts, const Evidence *evidence)
 	put_text(facts, FACT_COLUMN, evidence->column);
 	if (evidence->type)
 		put_number(facts, FACT_TYPE, (int64_t) evidence->type);
+	put_text(facts, FACT_TYPE_NAME, span_of(evidence->type_name));
 	if (evidence->has_value)
 		put_fact(facts, evidence->is_binary ? FACT_BINARY_VALUE : FACT_VALUE, evidence->value,
 		         !evidence->value.data, false);

@@ -215,6 +215,7 @@ plan(void)
 	name_plan();
 	begin();
 	learn_own();
+	replay_require_digests(run.request);
 	if (!plan_create(&writer, settings->plan_path))
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not create the plan of the replay at \"%s\": %m",
@@ -226,7 +227,6 @@ plan(void)
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not write the plan of the replay to \"%s\": %m",
 		                       settings->plan_path)));
-	replay_require_digests(run.request, &run.summary);
 	replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
 	replay_record_state(run.request->run_id, "running", NULL);
@@ -275,6 +275,9 @@ start_child(void)
 	tell(LINK_SETTINGS, settings, sizeof(*settings));
 	foreach (cell, run.summary.conninfos)
 		tell(LINK_CONNINFO, lfirst(cell), strlen(lfirst(cell)));
+	foreach (cell, run.summary.types)
+		tell(LINK_TYPES, ((StringInfo) lfirst(cell))->data,
+		     (Size) ((StringInfo) lfirst(cell))->len);
 	tell(LINK_GO, NULL, 0);
 	atomic_store(&run.slot->state, REPLAY_RUNNING);
 }

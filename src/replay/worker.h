@@ -8,9 +8,10 @@
  * wants it to pause or end, does so through a slot of the board.
  *
  * Files: worker.c (its life), worker_plan.c and worker_exchange.c (record -> plan:
- * sessions, and their exchanges), worker_cancel.c (cancel requests), worker_target.c (connection strings),
- * worker_read_only.c (what a request would do), worker_record.c (the run's row),
- * worker_store.c (the child's records -> rows), worker_slot.c (the board).
+ * sessions, and their exchanges), worker_cancel.c (cancel requests), worker_target.c
+ * (connection strings), worker_read_only.c (what a request would do), worker_types.c
+ * (names of types), worker_record.c (the run's row), worker_store.c (the child's
+ * records -> rows), worker_slot.c (the board).
  */
 #ifndef REPLAY_WORKER_H
 #define REPLAY_WORKER_H
@@ -66,6 +67,7 @@ typedef struct PlanSummary
 	int32 peak;            /* sessions open at one time */
 	List *reasons;         /* PlanReason */
 	List *conninfos;       /* char * */
+	List *types;           /* StringInfo: names of this database's types, as LINK_TYPES */
 } PlanSummary;
 
 /* Takes what becomes of a session (exchange_no -1) or of a single exchange that is not sent. */
@@ -78,8 +80,13 @@ typedef void (*PlanTake)(void *arg, int64 session_id, int64 exchange_no, PlanOut
 extern void replay_plan_build(const ReplayRequest *request, PlanWriter *writer,
                               PlanSummary *summary, PlanTake take, void *arg);
 
-/* Raises 0A000 where level 4 wants digests that are not there. */
-extern void replay_require_digests(const ReplayRequest *request, const PlanSummary *summary);
+/* Raises 0A000 where level 4 wants digests that the sessions to replay do not have. */
+extern void replay_require_digests(const ReplayRequest *request);
+
+/* ---- worker_types.c; SPI is connected ---- */
+
+/* Packs the names of this database's types for the child. */
+extern List *replay_types_pack(void);
 
 /* ---- worker_record.c; SPI is connected ---- */
 

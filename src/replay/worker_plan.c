@@ -22,7 +22,7 @@ static const char sessions_sql[] =
     " s.is_desynchronised, s.dropped_exchanges, s.end_reason,"
     " (SELECT pg_catalog.array_agg(p.key) FROM pg_catalog.jsonb_each_text(s.startup_parameters) p),"
     " (SELECT pg_catalog.array_agg(coalesce(p.value, ''))"
-    "    FROM pg_catalog.jsonb_each_text(s.startup_parameters) p)"
+    "    FROM pg_catalog.jsonb_each_text(s.startup_parameters) p), s.database_oid"
     " FROM pgwire_trace.session s"
     /* with a session go the cancel requests that hit it */
     " WHERE ($1 IS NULL OR s.session_id = ANY ($1) OR s.end_reason = 'cancel_request'"
@@ -53,6 +53,7 @@ typedef struct SessionFacts
 	char *user;
 	char *database;
 	List *parameters;
+	Oid database_oid;
 	bool is_desynchronised;
 	int64 dropped;
 	int64 captured;
@@ -60,6 +61,7 @@ typedef struct SessionFacts
 	bool is_cancel;
 	bool is_cut;
 	bool is_uncertain;
+	int64 missing_digests;
 	TimestampTz ready_at;
 	TimestampTz last_at;
 } SessionFacts;
@@ -163,7 +165,7 @@ read_facts(Planner *planner, SessionFacts *facts)
 	facts->is_uncertain = DatumGetBool(column(5, NULL));
 	facts->ready_at = DatumGetTimestampTz(column(6, &no_ready));
 	facts->last_at = DatumGetTimestampTz(column(7, &no_last));
-	planner->summary->missing_digests += DatumGetInt64(column(8, NULL));
+	facts->missing_digests = DatumGetInt64(column(8, NULL));
 	if (no_ready)
 		facts->ready_at = facts->started_at;
 	if (no_last)
@@ -202,7 +204,8 @@ add_session(Planner *planner, const SessionFacts *facts, const char *conninfo)
 	PlanSession session = {.session_id = facts->session_id,
 	                       .started_us = facts->started_at - planner->base,
 	                       .ready_us = facts->ready_at - planner->base,
-	                       .ended_us = facts->ended_at - planner->base};
+	                       .ended_us = facts->ended_at - planner->base,
+	                       .knows_types = facts->database_oid == MyDatabaseId};
 	MemoryContext before;
 	TimestampTz *moment;
 
@@ -280,6 +283,10 @@ plan_session(Planner *planner, SessionFacts *facts)
 	if (!reason)
 		conninfo = replay_target_conninfo(planner->target, facts->user, facts->database,
 		                                  facts->parameters, &reason);
+	if (conninfo)
+		planner->summary->missing_digests += facts->missing_digests;
+	if (planner->counts_digests)
+		return;
 	if (!conninfo)
 		skip_session(planner, facts, reason);
 	else
@@ -335,6 +342,8 @@ read_session(SessionFacts *facts, HeapTuple row, TupleDesc desc)
 	facts->is_desynchronised = DatumGetBool(SPI_getbinval(row, desc, 6, &is_null));
 	facts->dropped = DatumGetInt64(SPI_getbinval(row, desc, 7, &is_null));
 	facts->parameters = read_parameters(row, desc);
+	value = SPI_getbinval(row, desc, 11, &is_null);
+	facts->database_oid = is_null ? InvalidOid : DatumGetObjectId(value);
 }
 
 /*
@@ -429,50 +438,65 @@ plan_fetched(Planner *planner)
 }
 
 /*
+ * Goes through the sessions of a request.
+ */
+static void
+plan_sessions(Planner *planner)
+{
+	Portal portal;
+
+	memset(planner->summary, 0, sizeof(*planner->summary));
+	planner->base = DT_NOBEGIN;
+	planner->result = CurrentMemoryContext;
+	planner->target = replay_target_open(planner->request);
+	planner->context =
+	    AllocSetContextCreate(CurrentMemoryContext, "replay plan", ALLOCSET_DEFAULT_SIZES);
+	portal = open_sessions(planner);
+	do
+	{
+		SPI_cursor_fetch(portal, true, PLANNER_FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		plan_fetched(planner);
+	} while (true);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(planner->context);
+}
+
+/*
  * Reads the record; see worker.h.
  */
 void
 replay_plan_build(const ReplayRequest *request, PlanWriter *writer, PlanSummary *summary,
                   PlanTake take, void *arg)
 {
-	Planner planner = {.request = request,
-	                   .writer = writer,
-	                   .summary = summary,
-	                   .take = take,
-	                   .arg = arg,
-	                   .base = DT_NOBEGIN,
-	                   .result = CurrentMemoryContext};
-	Portal portal;
+	Planner planner = {
+	    .request = request, .writer = writer, .summary = summary, .take = take, .arg = arg};
 
-	memset(summary, 0, sizeof(*summary));
-	planner.target = replay_target_open(request);
-	planner.context =
-	    AllocSetContextCreate(CurrentMemoryContext, "replay plan", ALLOCSET_DEFAULT_SIZES);
-	portal = open_sessions(&planner);
-	do
-	{
-		SPI_cursor_fetch(portal, true, PLANNER_FETCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		plan_fetched(&planner);
-	} while (true);
-	SPI_cursor_close(portal);
+	plan_sessions(&planner);
 	summary->peak = find_peak(&planner);
-	MemoryContextDelete(planner.context);
+	if (writer && request->settings.compare >= 3)
+		summary->types = replay_types_pack();
 }
 
 /*
- * Raises an error where digests are wanted that are not there.
+ * Raises an error where digests are wanted that are not there; see worker.h.
  */
 void
-replay_require_digests(const ReplayRequest *request, const PlanSummary *summary)
+replay_require_digests(const ReplayRequest *request)
 {
-	if (request->settings.compare < 4 || summary->missing_digests == 0)
+	PlanSummary summary;
+	Planner planner = {.request = request, .summary = &summary, .counts_digests = true};
+
+	if (request->settings.compare < 4)
+		return;
+	plan_sessions(&planner);
+	if (summary.missing_digests == 0)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 	                errmsg("comparison level %d needs digests that the record does not have",
 	                       request->settings.compare),
 	                errdetail("%lld exchanges have rows, but no digest of them.",
-	                          (long long) summary->missing_digests),
+	                          (long long) summary.missing_digests),
 	                errhint("Compare at level 3.")));
 }

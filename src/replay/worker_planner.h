@@ -21,8 +21,9 @@ typedef struct Planner
 	void *arg;
 	ReplayTarget *target;
 	PlannerCancels *cancels;
-	TimestampTz base; /* the plan's zero */
-	List *begins;     /* TimestampTz of sessions that are replayed, for the peak */
+	bool counts_digests; /* it does nothing but count those that are missing */
+	TimestampTz base;    /* the plan's zero */
+	List *begins;        /* TimestampTz of sessions that are replayed, for the peak */
 	List *ends;
 	MemoryContext context; /* a session's */
 	MemoryContext result;

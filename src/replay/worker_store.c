@@ -326,9 +326,9 @@ static Datum
 make_evidence(const char *facts, Size size, bool is_replayed)
 {
 	static const char *const names[FACT_COUNT] = {
-	    "message",    "sqlstate", "error_message", "command_tag", "rows",  "transaction_status",
-	    "row_digest", "row_no",   "column",        "type_oid",    "value", "value",
-	    "reason"};
+	    "message",    "sqlstate", "error_message", "command_tag", "rows", "transaction_status",
+	    "row_digest", "row_no",   "column",        "type_oid",    "type", "value",
+	    "value",      "reason"};
 	JsonbParseState *state = NULL;
 	Size at = 0;
 

@@ -1,0 +1,53 @@
+/*
+ * types.h
+ *	  Names of types that users made, by which those of two servers are compared: their
+ *	  OIDs are others in every database.
+ *
+ * Public routines:
+ *		types_add, types_sort	a list in the making
+ *		types_find				the name of a type
+ *		types_are_same			whether a type of one list is one of another
+ */
+#ifndef REPLAY_TYPES_H
+#define REPLAY_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Types from here on are made by users. */
+#define TYPES_FIRST_USER_OID 16384
+
+/* Their OIDs and names, as text, in both servers' words. */
+#define TYPES_QUERY                                                           \
+	"SELECT t.oid AS type_oid, pg_catalog.quote_ident(n.nspname) || '.'"      \
+	" || pg_catalog.quote_ident(t.typname) AS name FROM pg_catalog.pg_type t" \
+	" JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"               \
+	" WHERE t.oid >= 16384 AND n.nspname !~ '^pg_t(emp|oast)'"
+
+typedef struct UserType
+{
+	uint32_t oid;
+	char *name; /* schema and name, quoted where they need it */
+} UserType;
+
+typedef struct UserTypes
+{
+	UserType *list;
+	size_t count;
+	size_t size;
+	bool is_whole; /* all are in it, and sorted */
+} UserTypes;
+
+/* False: no memory. */
+extern bool types_add(UserTypes *names, uint32_t oid, const char *name);
+extern void types_sort(UserTypes *names);
+
+/* NULL: it is not in the list. */
+extern const char *types_find(const UserTypes *names, uint32_t oid);
+
+/* Types that a list, which may be NULL, does not name count as the same. */
+extern bool types_are_same(const UserTypes *left, uint32_t left_oid, const UserTypes *right,
+                           uint32_t right_oid);
+
+#endif /* REPLAY_TYPES_H */
