@@ -55,6 +55,12 @@ for my $file (glob "$directory/log*")
 cmp_ok($answered, '>', 2000, "clients had $answered answers");
 my $ended = $server->sql("select count(*) from pgwire_trace.session where end_reason = 'relay_died'");
 cmp_ok($ended, '>=', 1, 'sessions of the dead relay are ended as relay_died');
+is($server->sql(<<'SQL'), '0|t', 'their rows tell what is stored of them');
+select count(*) filter (where s.exchange_count <> e.count or s.request_bytes < e.sum), max(e.count) > 1
+  from pgwire_trace.session s, lateral (select count(distinct exchange_no), sum(request_bytes)
+       from pgwire_trace.exchange e where e.session_id = s.session_id) e
+ where end_reason = 'relay_died'
+SQL
 my ($stored, $of_the_dead) = split /\|/, $server->sql(<<'SQL');
 select count(*), count(*) filter (where end_reason = 'relay_died')
   from pgwire_trace.exchange join pgwire_trace.session using (session_id)

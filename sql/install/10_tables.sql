@@ -49,9 +49,9 @@ COMMENT ON COLUMN pgwire_trace.session.tls_version IS 'TLS version of the client
 COMMENT ON COLUMN pgwire_trace.session.tls_cipher IS 'TLS cipher of the client''s connection; NULL without TLS.';
 COMMENT ON COLUMN pgwire_trace.session.startup_parameters IS 'Parameters of the client''s startup packet.';
 COMMENT ON COLUMN pgwire_trace.session.server_parameters IS 'Settings that the server reported up to the first ReadyForQuery.';
-COMMENT ON COLUMN pgwire_trace.session.exchange_count IS 'Exchanges of the session so far, dropped ones included.';
-COMMENT ON COLUMN pgwire_trace.session.request_bytes IS 'Bytes from the client so far.';
-COMMENT ON COLUMN pgwire_trace.session.response_bytes IS 'Bytes to the client so far.';
+COMMENT ON COLUMN pgwire_trace.session.exchange_count IS 'Exchanges of the session, dropped ones included. While it is open: those up to the login. Of one whose relay died: those that are stored; so with request_bytes and response_bytes.';
+COMMENT ON COLUMN pgwire_trace.session.request_bytes IS 'Bytes from the client; see exchange_count.';
+COMMENT ON COLUMN pgwire_trace.session.response_bytes IS 'Bytes to the client; see exchange_count.';
 COMMENT ON COLUMN pgwire_trace.session.dropped_exchanges IS 'Exchanges that were not recorded for want of room.';
 COMMENT ON COLUMN pgwire_trace.session.is_desynchronised IS 'Whether the stream stopped making sense as protocol; what followed was forwarded, not decoded.';
 COMMENT ON COLUMN pgwire_trace.session.end_reason IS 'terminate, server_unreachable, protocol_violation, client_closed, client_reset, server_closed, authentication_failed, authentication_timeout, cancel_request, too_many_sessions, relay_died or server_shutdown; NULL while open.';

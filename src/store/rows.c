@@ -441,7 +441,8 @@ rows_quarantine(const BatchRecord *record, const char *reason)
 }
 
 /*
- * Ends the sessions that a relay left open when it died.
+ * Ends the sessions that a relay left open when it died.  Their rows are from when
+ * they began; what is stored of them tells the rest.
  */
 void
 rows_end_sessions(uint64 series)
@@ -450,10 +451,19 @@ rows_end_sessions(uint64 series)
 	Datum value = Int64GetDatum((int64) series);
 
 	if (SPI_execute_with_args(
-	        "UPDATE pgwire_trace.session s SET end_reason = 'relay_died', ended_at = "
-	        "greatest((SELECT max(e.finished_at) FROM pgwire_trace.exchange e WHERE "
-	        "e.session_id = s.session_id), s.authenticated_at, s.started_at) "
-	        "WHERE s.journal_series = $1 AND s.end_reason IS NULL",
+	        "UPDATE pgwire_trace.session s SET end_reason = 'relay_died', "
+	        "ended_at = greatest(x.finished_at, s.authenticated_at, s.started_at), "
+	        "exchange_count = greatest(s.exchange_count, x.exchange_count), "
+	        "request_bytes = greatest(s.request_bytes, x.request_bytes), "
+	        "response_bytes = greatest(s.response_bytes, x.response_bytes) "
+	        "FROM pgwire_trace.session open, LATERAL "
+	        "(SELECT max(e.finished_at) AS finished_at, "
+	        "count(DISTINCT e.exchange_no) AS exchange_count, "
+	        "sum(e.request_bytes)::bigint AS request_bytes, "
+	        "sum(e.response_bytes)::bigint AS response_bytes "
+	        "FROM pgwire_trace.exchange e WHERE e.session_id = open.session_id) x "
+	        "WHERE open.journal_series = $1 AND open.end_reason IS NULL "
+	        "AND s.session_id = open.session_id",
 	        1, &type, &value, NULL, false, 0) < 0)
 		elog(ERROR, "could not end sessions");
 }
