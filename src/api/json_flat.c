@@ -12,39 +12,17 @@
  * or not well formed, has no body from here.
  */
 #include "api/json_lay.h"
-
+#include "api/json_shape.h"
 #include "wire/values.h"
 
 /* Longer bodies are not worth a second reading. */
 #define MAX_BODY (1024 * 1024)
-
-/* Most room that an object's keys and entries take. */
-#define MAX_HEAD 256
 
 /* Least bytes of a column of RowDescription. */
 #define LEAST_COLUMN 19
 
 /* What a value may take besides its bytes, or the two hex digits of each. */
 #define VALUE_ROOM 32
-
-/* An object of some fields: what it begins with, and where its values come. */
-typedef struct Shape
-{
-	const WireField *fields;
-	int count;
-	bool is_known; /* it was looked at */
-	bool is_flat;
-	uint8 order[WIRE_MAX_FIELDS]; /* which field comes at each place */
-	uint32 values_at;             /* where keys end */
-	uint32 keys_len;
-	char head[MAX_HEAD]; /* count, entries of keys and values, keys */
-} Shape;
-
-struct JsonShapes
-{
-	Shape messages[WIRE_MSG_COUNT];
-	Shape column;
-};
 
 /* A field as it was found. */
 typedef struct Found
@@ -59,128 +37,10 @@ typedef struct Flat
 {
 	const JsonContext *context;
 	JsonNumbers *numbers;
-	Shape *column;
+	const JsonShape *column;
 	WireFormats formats; /* the last that the message gave */
 	size_t room;         /* that the jsonb needs at most */
 } Flat;
-
-/*
- * Makes room for shapes; see json.h.
- */
-JsonShapes *
-json_shapes_create(void)
-{
-	return palloc0(sizeof(JsonShapes));
-}
-
-/*
- * Tells whether fields of a kind can be laid out here.
- */
-static bool
-is_flat_kind(WireKind kind, bool is_last)
-{
-	switch (kind)
-	{
-		case WIRE_KIND_CHAR:
-		case WIRE_KIND_INT8:
-		case WIRE_KIND_INT16:
-		case WIRE_KIND_INT32:
-		case WIRE_KIND_UINT32:
-		case WIRE_KIND_STRING:
-		case WIRE_KIND_QUERY:
-		case WIRE_KIND_FORMATS:
-		case WIRE_KIND_OIDS:
-		case WIRE_KIND_VALUES:
-			return true;
-		case WIRE_KIND_VALUE:
-		case WIRE_KIND_COLUMNS:
-		case WIRE_KIND_CONTENT:
-			return is_last;
-		default:
-			return false;
-	}
-}
-
-/*
- * Tells whether a key comes before another in jsonb: the shorter one does.
- */
-static bool
-is_before(const char *a, const char *b)
-{
-	size_t a_len = strlen(a);
-	size_t b_len = strlen(b);
-
-	return a_len != b_len ? a_len < b_len : memcmp(a, b, a_len) < 0;
-}
-
-/*
- * Finds the order of a shape's keys.
- */
-static void
-sort_fields(Shape *shape)
-{
-	for (int i = 0; i < shape->count; i++)
-	{
-		int place = i;
-
-		for (; place > 0 &&
-		       is_before(shape->fields[i].name, shape->fields[shape->order[place - 1]].name);
-		     place--)
-			shape->order[place] = shape->order[place - 1];
-		shape->order[place] = (uint8) i;
-	}
-}
-
-/*
- * Lays out what an object begins with.
- */
-static void
-make_head(Shape *shape)
-{
-	uint32 *count = (uint32 *) shape->head;
-	JEntry *entries = count + 1;
-	char *keys = (char *) (entries + shape->count * 2);
-	char *at = keys;
-
-	*count = (uint32) shape->count | JB_FOBJECT;
-	for (int i = 0; i < shape->count; i++)
-	{
-		const char *key = shape->fields[shape->order[i]].name;
-		size_t len = strlen(key);
-
-		memcpy(at, key, len);
-		at += len;
-		json_set_entry(entries, (uint32) i, (JEntry) len, (size_t) (at - keys));
-	}
-	shape->values_at = (uint32) (at - shape->head);
-	shape->keys_len = (uint32) (at - keys);
-}
-
-/*
- * Makes the shape of some fields.
- */
-static void
-make_shape(Shape *shape, const WireField *fields)
-{
-	size_t room = sizeof(uint32);
-
-	shape->fields = fields;
-	shape->is_known = shape->is_flat = true;
-	for (; fields[shape->count].kind != WIRE_KIND_END; shape->count++)
-	{
-		const WireField *field = &fields[shape->count];
-
-		room += strlen(field->name) + 2 * sizeof(JEntry);
-		if (!is_flat_kind(field->kind, field[1].kind == WIRE_KIND_END))
-			shape->is_flat = false;
-	}
-	if (room > MAX_HEAD || shape->count > WIRE_MAX_FIELDS)
-		shape->is_flat = false;
-	if (!shape->is_flat)
-		return;
-	sort_fields(shape);
-	make_head(shape);
-}
 
 /*
  * Finds values: those that are the last field are checked when they are laid out,
@@ -209,13 +69,11 @@ find_columns(Flat *flat, WireCursor *cursor, Found *found)
 {
 	uint32 count;
 
-	if (!flat->column->is_known)
-		make_shape(flat->column, wire_column_members(WIRE_KIND_COLUMNS));
 	if (!cursor_integer(cursor, 2, &count) || count > cursor_left(cursor) / LEAST_COLUMN)
 		return false;
 	found->number = count;
-	flat->room += count * (flat->column->values_at + flat->column->count * VALUE_ROOM) +
-	              cursor_left(cursor) * 2;
+	flat->room +=
+	    count * (flat->column->len + flat->column->count * VALUE_ROOM) + cursor_left(cursor) * 2;
 	return cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
 }
 
@@ -395,10 +253,10 @@ lay_integers(const Flat *flat, WireKind kind, const Found *found, char *at)
  * Begins an object: lays its keys out.  Returns the place behind them.
  */
 static inline char *
-lay_head(const Shape *shape, char *at)
+lay_head(const JsonShape *shape, char *at)
 {
-	memcpy(at, shape->head, shape->values_at);
-	return at + shape->values_at;
+	memcpy(at, shape->head, shape->len);
+	return at + shape->len;
 }
 
 /*
@@ -407,7 +265,7 @@ lay_head(const Shape *shape, char *at)
 static char *
 lay_column(Flat *flat, WireCursor *cursor, char *at)
 {
-	const Shape *shape = flat->column;
+	const JsonShape *shape = flat->column;
 	JEntry *entries = (JEntry *) at + 1 + shape->count;
 	Found found[WIRE_MAX_FIELDS];
 
@@ -497,36 +355,85 @@ lay_field(Flat *flat, WireKind kind, const Found *found, char *at, JEntry *entry
 }
 
 /*
- * Returns a message's shape; NULL if it is not one for here.
- */
-static Shape *
-shape_of(const JsonContext *context, const WireMessage *message)
-{
-	Shape *shape = &context->shapes->messages[message->id];
-
-	if (message->form != WIRE_FORM_WHOLE || message->id == WIRE_MSG_Unknown ||
-	    message->body.len > MAX_BODY || message->content.is_replication || context->is_regress)
-		return NULL;
-	if (!shape->is_known)
-		make_shape(shape, wire_types[message->id].fields);
-	return shape->is_flat ? shape : NULL;
-}
-
-/*
  * Finds the fields of a body, to its last byte.
  */
 static bool
-find_fields(Flat *flat, const Shape *shape, const WireMessage *message, Found *found)
+find_fields(Flat *flat, const JsonShape *shape, WireCursor *cursor, Found *found)
+{
+	for (int i = 0; i < shape->count; i++)
+		if (!find_field(flat, cursor, &shape->fields[i], &found[i]))
+			return false;
+	return cursor_left(cursor) == 0;
+}
+
+/*
+ * Finds the fields of an error, to the body's last byte.  Returns their shape; NULL
+ * where they can't be keys.
+ */
+static const JsonShape *
+find_error(Flat *flat, WireCursor *cursor, Found *found)
+{
+	char codes[JSON_SHAPE_FIELDS];
+	uint32 code;
+	int count = 0;
+
+	for (;; count++)
+	{
+		if (!cursor_integer(cursor, 1, &code))
+			return NULL;
+		if (code == 0)
+			break;
+		if (count == JSON_SHAPE_FIELDS || !cursor_string(cursor, &found[count].bytes))
+			return NULL;
+		codes[count] = (char) code;
+	}
+	if (cursor_left(cursor) > 0)
+		return NULL;
+	flat->room += cursor->len * 2 + (size_t) count * VALUE_ROOM;
+	return json_shape_of_error(flat->context->shapes, codes, count);
+}
+
+/*
+ * Finds all fields of a message.  Returns their shape; NULL: they are not for here.
+ */
+static const JsonShape *
+find_all(Flat *flat, const WireMessage *message, Found *found)
 {
 	WireCursor cursor = {message->body.data, message->body.len, wire_code_size(message->id)};
+	const JsonShape *shape;
 
-	if (cursor.at > cursor.len)
-		return false;
-	flat->room = VARHDRSZ + shape->values_at + VALUE_ROOM;
+	if (message->form != WIRE_FORM_WHOLE || message->id == WIRE_MSG_Unknown ||
+	    message->body.len > MAX_BODY || message->content.is_replication ||
+	    flat->context->is_regress || cursor.at > cursor.len)
+		return NULL;
+	if (wire_types[message->id].fields[0].kind == WIRE_KIND_ERROR_FIELDS)
+		return find_error(flat, &cursor, found);
+	shape = json_shape_of_message(flat->context->shapes, message->id);
+	return shape->is_flat && find_fields(flat, shape, &cursor, found) ? shape : NULL;
+}
+
+/*
+ * Lays a body out, the fields in the order of their keys.  Returns the place behind
+ * it; NULL: it can't be here.
+ */
+static char *
+lay_body(Flat *flat, const JsonShape *shape, const Found *found, char *at)
+{
+	JEntry *entries = (JEntry *) at + 1;
+	char *data = (char *) (entries + shape->count * 2);
+
+	at = lay_head(shape, at);
 	for (int i = 0; i < shape->count; i++)
-		if (!find_field(flat, &cursor, &shape->fields[i], &found[i]))
-			return false;
-	return cursor_left(&cursor) == 0;
+	{
+		int field = shape->order[i];
+		JEntry entry;
+
+		at = lay_field(flat, shape->fields[field].kind, &found[field], at, &entry);
+		if (!at)
+			return NULL;
+		json_set_entry(entries, (uint32) (shape->count + i), entry, (size_t) (at - data));
+	}
+	return at;
 }
 
 /*
@@ -535,29 +442,22 @@ find_fields(Flat *flat, const Shape *shape, const WireMessage *message, Found *f
 Jsonb *
 json_flat_body(const JsonContext *context, const WireMessage *message)
 {
-	Shape *shape = shape_of(context, message);
 	Flat flat = {.context = context,
 	             .numbers = json_numbers(context->writer),
-	             .column = &context->shapes->column,
-	             .formats = context->formats};
-	Found found[WIRE_MAX_FIELDS];
+	             .column = json_shape_of_column(context->shapes),
+	             .formats = context->formats,
+	             .room = VARHDRSZ + JSON_SHAPE_ROOM};
+	Found found[JSON_SHAPE_FIELDS];
+	const JsonShape *shape = find_all(&flat, message, found);
 	Jsonb *jsonb;
-	JEntry *entries;
-	char *at;
+	char *end;
 
-	if (!shape || !find_fields(&flat, shape, message, found))
+	if (!shape)
 		return NULL;
 	jsonb = (Jsonb *) json_room(context->writer, flat.room);
-	entries = (JEntry *) VARDATA(jsonb) + 1 + shape->count;
-	at = lay_head(shape, VARDATA(jsonb));
-	for (int i = 0; i < shape->count; i++)
-	{
-		int field = shape->order[i];
-
-		at = lay_field(&flat, shape->fields[field].kind, &found[field], at, &entries[i]);
-		if (!at)
-			return NULL;
-	}
-	SET_VARSIZE(jsonb, at - (char *) jsonb);
+	end = lay_body(&flat, shape, found, VARDATA(jsonb));
+	if (!end)
+		return NULL;
+	SET_VARSIZE(jsonb, end - (char *) jsonb);
 	return jsonb;
 }

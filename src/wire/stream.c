@@ -284,6 +284,15 @@ pass_authentication(WirePhases *phases, WireMessageId id)
 }
 
 /*
+ * Tells whether a message of pgoutput's begins or ends a streamed piece.
+ */
+static bool
+is_stream_bound(WireMessageId id)
+{
+	return id == WIRE_MSG_StreamStart || id == WIRE_MSG_StreamStop;
+}
+
+/*
  * Notes CopyData of a replication connection: which changes are streamed.
  */
 static void
@@ -292,19 +301,24 @@ pass_content(WirePhases *phases, const WireMessage *message)
 	WireValue values[WIRE_MAX_FIELDS];
 	const WireContent *content = &message->content;
 	WireSpan body = message->body;
+	WireSpan data;
 	WireMessageId id;
 	bool in_stream;
 
-	if (!content->is_replication || content->plugin == WIRE_PLUGIN_NONE ||
-	    wire_content_id(content, WIRE_PHASE_IN_COPY_DATA, body, &in_stream) != WIRE_MSG_XLogData)
+	if (!content->is_replication || content->plugin == WIRE_PLUGIN_NONE)
 		return;
 	wire_decode(WIRE_MSG_XLogData, body.data, body.len, values);
+	data = values[WIRE_XLogData_data].bytes;
+	if (data.len == 0 || !is_stream_bound(wire_type_of(content->direction, data.data[0],
+	                                                   WIRE_PHASE_IN_XLOG_DATA, NULL, 0)))
+		return; /* as most: only the others are looked at closely */
+	if (wire_content_id(content, WIRE_PHASE_IN_COPY_DATA, body, &in_stream) != WIRE_MSG_XLogData)
+		return;
 	if (content->plugin == WIRE_PLUGIN_UNKNOWN &&
 	    values[WIRE_XLogData_start].number != values[WIRE_XLogData_end].number)
 		return;
-	id = wire_content_id(content, WIRE_PHASE_IN_XLOG_DATA, values[WIRE_XLogData_data].bytes,
-	                     &in_stream);
-	if (id == WIRE_MSG_StreamStart || id == WIRE_MSG_StreamStop)
+	id = wire_content_id(content, WIRE_PHASE_IN_XLOG_DATA, data, &in_stream);
+	if (is_stream_bound(id))
 		phases->in_stream = id == WIRE_MSG_StreamStart;
 }
 
