@@ -3,8 +3,9 @@
  *	  Walks the DataRows of a file with our codec, as often as asked, and prints how
  *	  many a second.
  *
- * Each message is found by its type byte, phase and direction, and walked event by
- * event, checks and all, as decode_messages() does it.  The third number is the
+ * Each message is found by its type byte, phase and direction; then its values are
+ * stepped through, checks and all, as decode_messages() does it, or it is
+ * walked event by event, as all messages can be.  The third number is the
  * bytes of all values, which must be what the program beside it finds.  Calls of
  * malloc() are counted: there must be none a message.
  */
@@ -44,21 +45,28 @@ take_event(void *arg, const WireEvent *event)
 }
 
 /*
- * Walks a row: by events, or by its values alone.  False: it is not well formed.
+ * Steps through a row's values.  False: it is not well formed.
  */
-static bool
-walk_row(WireSpan body, bool by_events, size_t *bytes)
+static inline bool
+step_row(WireSpan body, size_t *bytes)
 {
-	WireWalk walk = {.reason = NULL};
-	WireValues values;
+	WireValues values = wire_values_begin(body.data, body.len);
 	WireSpan value;
 
-	if (by_events)
-		return wire_walk(WIRE_MSG_DataRow, body.data, body.len, &walk, take_event, bytes);
-	values = wire_values_begin(body.data, body.len);
 	while (wire_values_next(&values, &value))
 		*bytes += value.len;
 	return !values.reason && cursor_left(&values.cursor) == 0;
+}
+
+/*
+ * Walks a row by events.
+ */
+static bool
+walk_row(WireSpan body, size_t *bytes)
+{
+	WireWalk walk = {.reason = NULL};
+
+	return wire_walk(WIRE_MSG_DataRow, body.data, body.len, &walk, take_event, bytes);
 }
 
 /*
@@ -76,7 +84,8 @@ walk(const uint8_t *data, size_t len, bool by_events, size_t *bytes)
 		WireMessage message;
 
 		wire_stream_next(&phases, WIRE_BACKEND, data + at, len - at, &message);
-		if (message.id != WIRE_MSG_DataRow || !walk_row(message.body, by_events, bytes))
+		if (message.id != WIRE_MSG_DataRow ||
+		    !(by_events ? walk_row(message.body, bytes) : step_row(message.body, bytes)))
 		{
 			fprintf(stderr, "walk_rows: not a DataRow at %zu\n", at);
 			exit(1);

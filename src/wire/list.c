@@ -70,19 +70,13 @@ const char *const wire_phase_names[WIRE_PLACE_COUNT] = {
     [WIRE_PHASE_IN_XLOG_DATA] = "xlog_data",
 };
 
-/*
- * The lookup table, filled on first use: [direction][phase][type byte].  Filling
- * it twice at once would write the same values.
- */
-static uint8_t table[2][WIRE_PLACE_COUNT][256];
-static uint8_t auth_table[16];
-static uint32_t limit_table[2][256];
-static bool is_filled;
+/* Filling it twice at once would write the same values. */
+WireLookup wire_lookup;
 
 _Static_assert(WIRE_MSG_COUNT < 256, "message ids fit a byte");
 
 /*
- * Adds a message to the table, for each of its directions and phases.
+ * Adds a message to the lookup, for each of its directions and phases.
  */
 static void
 add_to_table(WireMessageId id, const WireMessageType *type)
@@ -93,30 +87,30 @@ add_to_table(WireMessageId id, const WireMessageType *type)
 			continue;
 		for (int phase = 0; phase < WIRE_PLACE_COUNT; phase++)
 			if (type->phases & (1u << phase))
-				table[direction][phase][WIRE_TYPE_BYTE(type->type)] = (uint8_t) id;
-		if (limit_table[direction][WIRE_TYPE_BYTE(type->type)] < type->limit)
-			limit_table[direction][WIRE_TYPE_BYTE(type->type)] = type->limit;
+				wire_lookup.ids[direction][phase][WIRE_TYPE_BYTE(type->type)] = (uint8_t) id;
+		if (wire_lookup.limits[direction][WIRE_TYPE_BYTE(type->type)] < type->limit)
+			wire_lookup.limits[direction][WIRE_TYPE_BYTE(type->type)] = type->limit;
 	}
 	if (WIRE_HAS_CODE(type->type))
-		auth_table[WIRE_CODE(type->type)] = (uint8_t) id;
+		wire_lookup.authentication[WIRE_CODE(type->type)] = (uint8_t) id;
 }
 
 /*
- * Fills the table from the list.
+ * Fills the lookup from the list.
  */
-static void
-fill_table(void)
+void
+wire_fill_lookup(void)
 {
 	for (int id = 1; id < WIRE_MSG_COUNT; id++)
 		if (WIRE_TYPE_BYTE(wire_types[id].type) != 0)
 			add_to_table((WireMessageId) id, &wire_types[id]);
 	/* 'N' refuses either request for encryption */
-	table[1][WIRE_PHASE_SSL_ANSWER]['N'] = WIRE_MSG_SSLResponse;
+	wire_lookup.ids[1][WIRE_PHASE_SSL_ANSWER]['N'] = WIRE_MSG_SSLResponse;
 	for (int direction = 0; direction < 2; direction++)
 		for (int byte = 0; byte < 256; byte++)
-			if (limit_table[direction][byte] == 0)
-				limit_table[direction][byte] = LIMIT_LARGE;
-	is_filled = true;
+			if (wire_lookup.limits[direction][byte] == 0)
+				wire_lookup.limits[direction][byte] = LIMIT_LARGE;
+	wire_lookup.is_filled = true;
 }
 
 /*
@@ -125,9 +119,9 @@ fill_table(void)
 const uint32_t *
 wire_length_limits(WireDirection direction)
 {
-	if (!is_filled)
-		fill_table();
-	return limit_table[direction == WIRE_BACKEND];
+	if (!wire_lookup.is_filled)
+		wire_fill_lookup();
+	return wire_lookup.limits[direction == WIRE_BACKEND];
 }
 
 /*
@@ -154,17 +148,11 @@ WireMessageId
 wire_type_of(WireDirection direction, uint8_t type, WirePhase phase, const uint8_t *body,
              size_t body_len)
 {
-	if (!is_filled)
-		fill_table();
+	if (!wire_lookup.is_filled)
+		wire_fill_lookup();
 	if (phase == WIRE_PHASE_STARTUP)
 		return direction == WIRE_FRONTEND ? startup_type(body, body_len) : WIRE_MSG_Unknown;
-	if (type == 'R' && direction == WIRE_BACKEND && phase < WIRE_PHASE_SSL_ANSWER)
-	{
-		if (body_len < 4 || body[0] || body[1] || body[2] || body[3] >= sizeof(auth_table))
-			return WIRE_MSG_Unknown;
-		return (WireMessageId) auth_table[body[3]];
-	}
-	return (WireMessageId) table[direction == WIRE_BACKEND][phase][type];
+	return wire_typed_id(direction, type, phase, body, body_len);
 }
 
 /*

@@ -44,6 +44,39 @@ extern const WireMessageType wire_types[WIRE_MSG_COUNT];
 /* The phases' names, by WirePhase. */
 extern const char *const wire_phase_names[WIRE_PLACE_COUNT];
 
+/*
+ * Messages by [direction][phase][type byte], direction 1 being the backend's; requests
+ * of authentication, which share a byte, by code; how long messages may be, by
+ * [direction][type byte].  Filled on first use.
+ */
+typedef struct WireLookup
+{
+	bool is_filled;
+	uint8_t ids[2][WIRE_PLACE_COUNT][256];
+	uint8_t authentication[16];
+	uint32_t limits[2][256];
+} WireLookup;
+
+extern WireLookup wire_lookup;
+
+extern void wire_fill_lookup(void);
+
+/*
+ * Returns the message that a type byte is, as wire_type_of() does, once the lookup is
+ * filled.
+ */
+static inline WireMessageId
+wire_typed_id(WireDirection direction, uint8_t type, WirePhase phase, const uint8_t *body,
+              size_t body_len)
+{
+	if (type != 'R' || direction != WIRE_BACKEND || phase >= WIRE_PHASE_SSL_ANSWER)
+		return (WireMessageId) wire_lookup.ids[direction == WIRE_BACKEND][phase][type];
+	if (body_len < 4 || body[0] || body[1] || body[2] ||
+	    body[3] >= sizeof(wire_lookup.authentication))
+		return WIRE_MSG_Unknown;
+	return (WireMessageId) wire_lookup.authentication[body[3]];
+}
+
 /* Returns the size of an integer kind, in bytes. */
 extern int wire_number_size(WireKind kind);
 

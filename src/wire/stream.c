@@ -53,17 +53,19 @@ set_rest(WireMessage *message, WireForm form, const uint8_t *data, size_t len)
 }
 
 /*
- * Sets the length and body of a message behind `header` bytes of it.
+ * Sets a message that has a length, with the body behind `header` bytes of it.
  */
-static void
-set_body(WireMessage *message, size_t header, const uint8_t *data, size_t len)
+static inline void
+set_body(WireMessage *message, uint32_t length, size_t header, const uint8_t *data, size_t len)
 {
-	size_t whole = header + message->length - 4;
+	size_t whole = header + length - 4;
+	size_t size = whole <= len ? whole : len;
 
-	message->has_length = true;
-	message->form = whole <= len ? WIRE_FORM_WHOLE : WIRE_FORM_CUT;
-	message->size = whole <= len ? whole : len;
-	message->body = (WireSpan){data + header, message->size - header};
+	*message = (WireMessage){.form = whole <= len ? WIRE_FORM_WHOLE : WIRE_FORM_CUT,
+	                         .has_length = true,
+	                         .length = length,
+	                         .body = {data + header, size - header},
+	                         .size = size};
 }
 
 /*
@@ -72,16 +74,20 @@ set_body(WireMessage *message, size_t header, const uint8_t *data, size_t len)
 static void
 next_untyped(const uint8_t *data, size_t len, WireMessage *message)
 {
-	set_rest(message, WIRE_FORM_CUT, data, len);
+	uint32_t length;
+
 	if (len < 4)
+	{
+		set_rest(message, WIRE_FORM_CUT, data, len);
 		return;
-	message->length = get_uint32(data);
-	if (message->length < 8 || message->length > wire_types[WIRE_MSG_StartupMessage].limit)
+	}
+	length = get_uint32(data);
+	if (length < 8 || length > wire_types[WIRE_MSG_StartupMessage].limit)
 	{
 		set_rest(message, WIRE_FORM_OPAQUE, data, len);
 		return;
 	}
-	set_body(message, 4, data, len);
+	set_body(message, length, 4, data, len);
 	message->id =
 	    wire_type_of(WIRE_FRONTEND, 0, WIRE_PHASE_STARTUP, message->body.data, message->body.len);
 }
@@ -89,23 +95,51 @@ next_untyped(const uint8_t *data, size_t len, WireMessage *message)
 /*
  * Finds a message with a type byte.
  */
-static void
+static inline void
 next_typed(WireDirection direction, WirePhase phase, const uint8_t *data, size_t len,
            WireMessage *message)
 {
-	set_rest(message, WIRE_FORM_CUT, data, len);
+	uint32_t length;
+
 	if (len < 5)
+	{
+		set_rest(message, WIRE_FORM_CUT, data, len);
 		return;
-	message->length = get_uint32(data + 1);
-	if (message->length < 4 || message->length > wire_length_limits(direction)[data[0]])
+	}
+	length = get_uint32(data + 1);
+	if (length < 4 || length > wire_lookup.limits[direction == WIRE_BACKEND][data[0]])
 	{
 		set_rest(message, WIRE_FORM_OPAQUE, data, len);
 		return;
 	}
+	set_body(message, length, 5, data, len);
 	message->has_type = true;
 	message->type = data[0];
-	set_body(message, 5, data, len);
-	message->id = wire_type_of(direction, data[0], phase, message->body.data, message->body.len);
+	message->id = wire_typed_id(direction, data[0], phase, message->body.data, message->body.len);
+}
+
+/*
+ * Finds what stands before the first message with a type byte, if it does.
+ */
+static bool
+next_first(WireDirection direction, WirePhase phase, const uint8_t *data, size_t len,
+           WireMessage *message)
+{
+	WireMessageId id;
+
+	if (phase == WIRE_PHASE_STARTUP && direction == WIRE_FRONTEND)
+	{
+		next_untyped(data, len, message);
+		return true;
+	}
+	if (phase != WIRE_PHASE_SSL_ANSWER || direction != WIRE_BACKEND)
+		return false;
+	id = wire_typed_id(direction, data[0], phase, NULL, 0);
+	if (id == WIRE_MSG_Unknown)
+		return false;
+	set_rest(message, WIRE_FORM_WHOLE, data, 1);
+	message->id = id;
+	return true;
 }
 
 /*
@@ -116,25 +150,15 @@ wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_
                  WireMessage *message)
 {
 	WirePhase phase = direction == WIRE_FRONTEND ? phases->front : phases->back;
-	WireMessageId id;
 
-	if (phase == WIRE_PHASE_STARTUP && direction == WIRE_FRONTEND)
-	{
-		next_untyped(data, len, message);
-		return;
-	}
-	if (phase == WIRE_PHASE_SSL_ANSWER && direction == WIRE_BACKEND)
-	{
-		id = wire_type_of(direction, data[0], phase, NULL, 0);
-		if (id != WIRE_MSG_Unknown)
-		{
-			set_rest(message, WIRE_FORM_WHOLE, data, 1);
-			message->id = id;
-			return;
-		}
-	}
+	if (!wire_lookup.is_filled)
+		wire_fill_lookup();
 	if (phase == WIRE_PHASE_STARTUP || phase == WIRE_PHASE_SSL_ANSWER)
+	{
+		if (next_first(direction, phase, data, len, message))
+			return;
 		phase = WIRE_PHASE_NORMAL; /* it means nothing in this direction, or is over */
+	}
 	next_typed(direction, phase, data, len, message);
 	if (phase == WIRE_PHASE_REPLICATION && message->id == WIRE_MSG_CopyData)
 		message->content = (WireContent){true, phases->in_stream, phases->plugin, direction};
@@ -376,10 +400,10 @@ pass_backend(WirePhases *phases, const WireMessage *message)
 }
 
 /*
- * Notes that a message passed; see stream.h.
+ * Notes that a message passed that may change what others mean; see stream.h.
  */
 void
-wire_stream_pass(WirePhases *phases, WireDirection direction, const WireMessage *message)
+wire_stream_note(WirePhases *phases, WireDirection direction, const WireMessage *message)
 {
 	if (message->form != WIRE_FORM_WHOLE)
 		return;

@@ -59,8 +59,19 @@ extern void wire_stream_begin(WirePhases *phases, WireDirection direction, WireP
 extern void wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_t *data,
                              size_t len, WireMessage *message);
 
-/* Notes that it passed.  One that is not whole is not noted. */
-extern void wire_stream_pass(WirePhases *phases, WireDirection direction,
+/* Notes a message that may change what those behind it mean. */
+extern void wire_stream_note(WirePhases *phases, WireDirection direction,
                              const WireMessage *message);
+
+/*
+ * Notes that a message passed.  One that is not whole is not noted; rows, which are
+ * most of what passes, change nothing.
+ */
+static inline void
+wire_stream_pass(WirePhases *phases, WireDirection direction, const WireMessage *message)
+{
+	if (message->id != WIRE_MSG_DataRow)
+		wire_stream_note(phases, direction, message);
+}
 
 #endif /* WIRE_STREAM_H */

@@ -110,21 +110,27 @@ walker_rest(Walker *walker, const char *name)
 }
 
 /*
- * Walks so many values.
+ * Walks so many values.  What the loop needs of the walk is at hand here: most events
+ * are values.
  */
 static bool
 walk_some_values(Walker *walker, uint32_t count, const char *name)
 {
 	WireEvent event = {.kind = WIRE_EVENT_VALUE, .name = name, .member = WIRE_KIND_VALUE};
 	WireValues values = {.cursor = walker->cursor, .left = count};
-	bool has_formats = walker->formats.count > 0;
+	WireFormats formats = walker->formats;
+	WireTake take = walker->take;
+	void *arg = walker->arg;
+	WireSpan value;
 
-	for (uint32_t i = 0; wire_values_next(&values, &event.bytes); i++)
+	event.field = walker->field->kind;
+	for (uint32_t i = 0; wire_values_next(&values, &value); i++)
 	{
-		event.number = event.bytes.data ? (int64_t) event.bytes.len : -1;
-		event.is_binary = has_formats && wire_is_binary(&walker->formats, i);
-		if (!walker_give(walker, &event))
-			return false;
+		event.bytes = value;
+		event.number = value.data ? (int64_t) value.len : -1;
+		event.is_binary = formats.count > 0 && wire_is_binary(&formats, i);
+		if (take && !take(arg, &event))
+			return walker_stopped(walker);
 	}
 	walker->cursor = values.cursor;
 	return !values.reason || walker_malformed(walker, values.reason);
@@ -143,7 +149,7 @@ walker_begin_list(Walker *walker, int count_bytes, size_t least, uint32_t *count
 	{
 		if (!cursor_integer(&walker->cursor, count_bytes, count))
 			return walker_malformed(walker, "the message ends inside a number");
-		if (*count > cursor_left(&walker->cursor) / least)
+		if (*count * least > cursor_left(&walker->cursor)) /* both are small */
 			return walker_malformed(walker, "a list is longer than the message");
 		if (*count > WIRE_MAX_ITEMS)
 			return walker_malformed(walker, "a list has too many items");
@@ -358,7 +364,7 @@ wire_walk(WireMessageId id, const uint8_t *body, size_t len, WireWalk *walk, Wir
           void *arg)
 {
 	Walker walker;
-	size_t code = wire_types[id].key ? 1 : wire_code_size(id);
+	size_t code = wire_types[id].key ? 1 : WIRE_HAS_CODE(wire_types[id].type) ? 4 : 0;
 
 	/* one by one: compilers clear a structure of this size with a slow instruction */
 	walker.cursor = (WireCursor){body, len, 0};
