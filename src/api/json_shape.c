@@ -193,7 +193,7 @@ json_shape_of_error(JsonShapes *shapes, const char *codes, int count)
 	if (error->shape.is_known && error->shape.count == count &&
 	    memcmp(error->codes, codes, (size_t) count) == 0)
 		return &error->shape;
-	error->shape = (JsonShape){NULL};
+	error->shape = (JsonShape){.fields = NULL};
 	if (!list_error_keys(error->fields, codes, count))
 		return NULL;
 	memcpy(error->codes, codes, (size_t) count);
