@@ -55,6 +55,7 @@ typedef enum FactName
 	FACT_IS_COMPLETE,
 	FACT_IS_TRUNCATED,
 	FACT_PAIRING_UNCERTAIN,
+	FACT_IS_REDACTED,
 	FACT_REQUEST,
 	FACT_RESPONSE,
 	FACT_CHUNKS,
@@ -82,6 +83,7 @@ static const char *const fact_names[FACT_NAMES] = {"kind",
                                                    "is_complete",
                                                    "is_truncated",
                                                    "pairing_uncertain",
+                                                   "is_redacted",
                                                    "request",
                                                    "response",
                                                    "chunks"};
@@ -291,6 +293,8 @@ pgwire_trace_fact_boolean(PG_FUNCTION_ARGS)
 			PG_RETURN_BOOL(facts->is_truncated);
 		case FACT_PAIRING_UNCERTAIN:
 			PG_RETURN_BOOL(facts->pairing_uncertain);
+		case FACT_IS_REDACTED:
+			PG_RETURN_BOOL(facts->is_redacted);
 		default:
 			refuse_name(fcinfo, 1);
 			PG_RETURN_NULL();

@@ -40,7 +40,12 @@
 #define FLAG_DIGESTS (UINT32_C(1) << 29) /* both */
 #define FLAG_CANCELLED (UINT32_C(1) << 30)
 #define FLAG_THINK (UINT32_C(1) << 31)
-/* no bit is free: what a later version adds has a kind that is not known here */
+/*
+ * No bit is free: where one of these is set, the kind is KIND_MORE and stands in a
+ * byte of its own, below them.
+ */
+#define KIND_MORE KIND_MASK
+#define MORE_REDACTED UINT32_C(0x10)
 
 /* Known command tags; where counted is set the row count follows.  Only append. */
 static const struct
@@ -274,7 +279,8 @@ tag_number(const Facts *facts)
 static uint32_t
 state_flags(const Facts *facts)
 {
-	uint32_t flags = (uint32_t) facts->kind | (uint32_t) facts->text << TEXT_SHIFT;
+	uint32_t kind = facts->is_redacted ? KIND_MORE : (uint32_t) facts->kind;
+	uint32_t flags = kind | (uint32_t) facts->text << TEXT_SHIFT;
 	uint32_t status = 0;
 
 	while (status < sizeof(statuses) && statuses[status] != facts->transaction_status)
@@ -371,6 +377,8 @@ facts_encode(const Facts *facts, uint8_t out[FACTS_SIZE])
 	Writer writer = {out, 0};
 
 	put_fixed(&writer, flags, 4);
+	if (facts->is_redacted)
+		put_fixed(&writer, (uint32_t) facts->kind | MORE_REDACTED, 1);
 	put(&writer, (uint64_t) facts->duration);
 	put(&writer, tag);
 	put(&writer, (uint64_t) facts->row_count);
@@ -393,7 +401,6 @@ facts_encode(const Facts *facts, uint8_t out[FACTS_SIZE])
 static void
 take_flags(Facts *facts, uint32_t flags)
 {
-	facts->kind = (FactsKind) (flags & KIND_MASK);
 	facts->text = (FactsText) (flags >> TEXT_SHIFT & TEXT_MASK);
 	facts->transaction_status = statuses[flags >> STATUS_SHIFT & STATUS_MASK];
 	facts->is_complete = flags & FLAG_COMPLETE;
@@ -490,6 +497,25 @@ facts_tag(const Facts *facts, char out[FACTS_TAG + 1])
 }
 
 /*
+ * Reads the kind, and the flags that stand beside it where there are any.
+ */
+static void
+get_kind(Reader *in, Facts *facts, uint32_t flags)
+{
+	uint32_t kind = flags & KIND_MASK;
+
+	if (kind == KIND_MORE)
+	{
+		kind = (uint32_t) get_fixed(in, 1);
+		facts->is_redacted = kind & MORE_REDACTED;
+		kind &= ~MORE_REDACTED;
+	}
+	if (kind >= FACTS_KINDS)
+		in->failed = true; /* or flags of a later version */
+	facts->kind = (FactsKind) kind;
+}
+
+/*
  * Decodes facts.
  */
 bool
@@ -499,7 +525,8 @@ facts_decode(const uint8_t *data, size_t len, Facts *facts)
 	uint32_t flags = (uint32_t) get_fixed(&in, 4);
 
 	memset(facts, 0, sizeof(*facts));
-	if ((flags & KIND_MASK) >= FACTS_KINDS)
+	get_kind(&in, facts, flags);
+	if (in.failed)
 		return false;
 	take_flags(facts, flags);
 	facts->duration = (int64_t) get(&in);

@@ -14,6 +14,7 @@
  * and one response, the command tag as a number where it is one of the known ones.
  *
  *		flags			4 bytes, low first: kind, status, what follows
+ *		more			1 byte, only where the flags' kind is 15: kind, more flags
  *		duration		varint, microseconds from started_at to finished_at
  *		tag				varint: 0 none, 1 spelled out below, else a known tag's
  *						number + 1
@@ -77,6 +78,7 @@ typedef struct Facts
 	bool is_complete;
 	bool is_truncated;
 	bool pairing_uncertain;
+	bool is_redacted; /* something was overwritten by a rule, or was a password */
 	bool has_request; /* its bytes were to be kept: the column is not NULL */
 	bool has_response;
 	bool has_chunks;

@@ -268,32 +268,35 @@ record_session(Session *session)
 }
 
 /*
- * Masks the messages with a type byte in one direction's kept bytes.
+ * Masks the messages with a type byte in one direction's kept bytes.  Returns
+ * whether query text or an error was changed.
  */
-static void
+static bool
 mask_messages(const Tracker *tracker, WireDirection direction, uint8_t *data, size_t len)
 {
 	WireFramer framer = {.have = 0};
 	WireFrame frame;
+	bool changes = false;
 
 	while (len > 0)
 	{
 		size_t consumed = wire_frame_next(&framer, data, len, &frame);
 
 		if (frame.bad)
-			return;
+			return changes;
 		if (frame.begins && frame.body.len > 0)
 		{
 			/* a 'p' is a secret wherever it comes, also where it makes no sense */
 			WirePhase meant = frame.type == 'p' ? WIRE_PHASE_PASSWORD : WIRE_PHASE_NORMAL;
 
-			wire_mask_body(
+			changes |= wire_mask_body(
 			    wire_type_of(direction, frame.type, meant, frame.body.data, frame.body.len),
 			    data + (consumed - frame.body.len), frame.body.len, tracker->standard_strings);
 		}
 		data += consumed;
 		len -= consumed;
 	}
+	return changes;
 }
 
 /*
@@ -337,6 +340,8 @@ record_mask(const Session *session, Exchange *exchange)
 		mask_startup(session, exchange);
 		return;
 	}
-	mask_messages(&session->tracker, WIRE_FRONTEND, request->data, request->len);
-	mask_messages(&session->tracker, WIRE_BACKEND, response->data, response->len);
+	exchange->is_redacted |=
+	    mask_messages(&session->tracker, WIRE_FRONTEND, request->data, request->len);
+	exchange->is_redacted |=
+	    mask_messages(&session->tracker, WIRE_BACKEND, response->data, response->len);
 }

@@ -163,11 +163,10 @@ redact_text(const RedactRules *rules, const char *text, size_t len, bool standar
 /*
  * Takes out what an error quotes.
  */
-void
+bool
 redact_error(uint32_t bits, uint8_t *body, size_t len)
 {
-	if (bits)
-		wire_redact_prose(body, len);
+	return bits && wire_redact_prose(body, len);
 }
 
 /* ---- kept bytes ---- */
@@ -299,7 +298,8 @@ redact_row(Redactor *redactor, uint8_t *body, size_t len, bool is_whole)
 	if (redactor->hash && is_whole)
 		digest_row(redactor, body, len);
 	if (redactor->masks_some)
-		wire_redact_values(WIRE_MSG_DataRow, body, len, redactor->columns, redactor->column_count);
+		redactor->exchange->is_redacted |= wire_redact_values(
+		    WIRE_MSG_DataRow, body, len, redactor->columns, redactor->column_count);
 }
 
 /*
@@ -309,6 +309,7 @@ static void
 redact_message(Redactor *redactor, WireDirection direction, const WireFrame *frame, uint8_t *body)
 {
 	size_t len = frame->body.len;
+	bool *changes = &redactor->exchange->is_redacted;
 	WireMessageId id =
 	    wire_type_of(direction, frame->type, WIRE_PHASE_NORMAL, frame->body.data, len);
 
@@ -323,7 +324,7 @@ redact_message(Redactor *redactor, WireDirection direction, const WireFrame *fra
 				size_t at = id == WIRE_MSG_Parse ? strnlen((const char *) body, len) + 1 : 0;
 
 				if (at < len)
-					wire_redact_constants((char *) body + at,
+					*changes |= wire_redact_constants((char *) body + at,
 					                      strnlen((const char *) body + at, len - at),
 					                      redactor->standard_strings);
 			}
@@ -331,12 +332,12 @@ redact_message(Redactor *redactor, WireDirection direction, const WireFrame *fra
 		case WIRE_MSG_Bind:
 		case WIRE_MSG_FunctionCall:
 			if (redactor->bits & REDACT_PARAMETERS)
-				wire_redact_values(id, body, len, NULL, 0);
+				*changes |= wire_redact_values(id, body, len, NULL, 0);
 			break;
 		case WIRE_MSG_CopyData:
 		case WIRE_MSG_FunctionCallResponse:
 			if (redactor->rules || (redactor->bits & (REDACT_TEXT | REDACT_RESULTS)))
-				wire_redact_values(id, body, len, NULL, 0);
+				*changes |= wire_redact_values(id, body, len, NULL, 0);
 			break;
 		case WIRE_MSG_RowDescription:
 			read_columns(redactor, body, len);
@@ -346,7 +347,7 @@ redact_message(Redactor *redactor, WireDirection direction, const WireFrame *fra
 			break;
 		case WIRE_MSG_ErrorResponse:
 		case WIRE_MSG_NoticeResponse:
-			redact_error(redactor->bits, body, len);
+			*changes |= redact_error(redactor->bits, body, len);
 			break;
 		default:
 			break;
@@ -370,6 +371,7 @@ redact_side(Redactor *redactor, WireDirection direction, Buffer *kept)
 		if (frame.bad)
 		{
 			memset(kept->data + at, '*', kept->len - at);
+			redactor->exchange->is_redacted = true;
 			return;
 		}
 		at += consumed;

@@ -77,8 +77,8 @@ extern bool redact_configure(RedactRules *rules, const RelayConfig *config);
 extern uint32_t redact_text(const RedactRules *rules, const char *text, size_t len,
                             bool standard_strings, Buffer *scratch, Budget *budget);
 
-/* Takes out what an error quotes, where the bits say so. */
-extern void redact_error(uint32_t bits, uint8_t *body, size_t len);
+/* Takes out what an error quotes, where the bits say so.  Returns whether there was anything. */
+extern bool redact_error(uint32_t bits, uint8_t *body, size_t len);
 
 /*
  * Takes values out of the kept bytes, and makes the digests anew, without what

@@ -322,6 +322,17 @@ add_texts(Tuple *tuple, const Exchange *exchange, bool keeps_values, const Facts
 }
 
 /*
+ * Tells whether something is overwritten in the query text that the row shows, or
+ * its constants are left out.
+ */
+static bool
+hides_text(const Exchange *exchange, const Facts *facts)
+{
+	return exchange->query &&
+	       (exchange->query->is_masked || facts->text == FACTS_TEXT_NORMALISED);
+}
+
+/*
  * Adds a finished exchange.
  */
 bool
@@ -341,6 +352,7 @@ record_exchange(Session *session, Exchange *exchange)
 	query_hash = place_text(session, exchange, keeps_values, &facts, &normalised);
 	set_counts(session, exchange, &facts);
 	count = gather_bytes(session, exchange, keeps_values, query_hash, &facts, parts);
+	facts.is_redacted = keeps_values && (exchange->is_redacted || hides_text(exchange, &facts));
 	tuple = record_tuple(relay, EXCHANGE_COLUMNS);
 	tuple_time(tuple, wall(session, exchange->started_at));
 	tuple_int8(tuple, (int64_t) session->session_id);

@@ -90,6 +90,7 @@ Text *
 text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings)
 {
 	bool has_secret;
+	bool is_masked;
 	uint32_t redact;
 	uint64_t hash;
 	TableEntry *entry;
@@ -102,8 +103,9 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 		return NULL;
 	has_secret = len > 0 && wire_mask_query((char *) pool->scratch.data, len, standard_strings);
 	redact = judge(pool, (const char *) pool->scratch.data, len, standard_strings);
+	is_masked = has_secret;
 	if (redact & REDACT_TEXT)
-		wire_redact_constants((char *) pool->scratch.data, len, standard_strings);
+		is_masked |= wire_redact_constants((char *) pool->scratch.data, len, standard_strings);
 	hash = text_hash(pool, pool->scratch.data, len);
 	for (entry = table_first(&pool->texts, hash); entry; entry = table_next(entry))
 		if (((Text *) entry)->len == len &&
@@ -113,6 +115,7 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 	if (!text && !(text = add_text(pool, hash, len)))
 		return NULL;
 	text->has_secret = has_secret;
+	text->is_masked = is_masked;
 	text->redact = redact;
 	text->redact_epoch = pool->rules ? pool->rules->epoch : 0;
 	text->users++;

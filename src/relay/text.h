@@ -28,7 +28,8 @@ typedef struct Text
 	uint64_t hash;    /* XXH3 of the masked text without a key, as backends know it */
 	uint32_t users;
 	uint32_t len;
-	bool has_secret; /* something was masked in it */
+	bool has_secret; /* a password was masked in it */
+	bool is_masked;  /* so it was, or constants were */
 	uint32_t redact; /* what the rules say of it */
 	uint32_t redact_epoch;
 	char data[];

@@ -87,9 +87,10 @@ wire_error_secret(const uint8_t *body, size_t len)
 }
 
 /*
- * Overwrites what is between the first and the last double quote.
+ * Overwrites what is between the first and the last double quote.  Returns whether
+ * there is anything.
  */
-static void
+static bool
 mask_quoted(uint8_t *text, size_t len)
 {
 	size_t begin = 0;
@@ -98,20 +99,24 @@ mask_quoted(uint8_t *text, size_t len)
 		begin++;
 	while (len > begin && text[len - 1] != '"')
 		len--;
-	if (len > begin + 2)
-		memset(text + begin + 1, '*', len - begin - 2);
+	if (len <= begin + 2)
+		return false;
+	memset(text + begin + 1, '*', len - begin - 2);
+	return true;
 }
 
 /*
  * Overwrites secrets in an error or notice: a syntax error quotes what it is
- * near to, a context or internal query the command that was run.
+ * near to, a context or internal query the command that was run.  Returns whether
+ * there is any.
  */
-static void
+static bool
 mask_error(uint8_t *body, size_t len)
 {
 	WireSpan state;
 	bool is_syntax = wire_error_field(body, len, 'C', &state) && state.len == 5 &&
 	                 !memcmp(state.data, "42601", 5);
+	bool changes = false;
 	size_t at = 0;
 
 	while (at < len && body[at] != 0)
@@ -122,28 +127,33 @@ mask_error(uint8_t *body, size_t len)
 		if (is_prose(code))
 		{
 			if (secret_in_prose((const char *) body + at, n))
+			{
 				memset(body + at, '*', n);
+				changes = true;
+			}
 			else if (is_syntax)
-				mask_quoted(body + at, n);
+				changes |= mask_quoted(body + at, n);
 		}
 		at += n + 1;
 	}
+	return changes;
 }
 
 /*
  * Overwrites what must never be stored in a body; see wire.h.
  */
-void
+bool
 wire_mask_body(WireMessageId id, uint8_t *body, size_t len, bool standard_strings)
 {
 	const WireField *field = wire_types[id].fields;
 	uint8_t type = WIRE_TYPE_BYTE(wire_types[id].type);
 	size_t at = type == 'R' ? 4 : 0; /* behind an authentication code */
+	bool changes = false;
 
 	if (type == 'p')
 	{
 		mask_response(body, len);
-		return;
+		return false;
 	}
 	for (; field->kind != WIRE_KIND_END && at < len; field++)
 	{
@@ -159,17 +169,17 @@ wire_mask_body(WireMessageId id, uint8_t *body, size_t len, bool standard_string
 				break;
 			case WIRE_KIND_QUERY:
 				n = string_len(body, len, at);
-				wire_mask_query((char *) body + at, n, standard_strings);
+				changes |= wire_mask_query((char *) body + at, n, standard_strings);
 				at += n + 1;
 				break;
 			case WIRE_KIND_ERROR_FIELDS:
-				mask_error(body, len);
-				return;
+				return mask_error(body, len);
 			case WIRE_KIND_SECRET:
 				memset(body + at, '*', len - at);
-				return;
+				return false;
 			default:
-				return;
+				return changes;
 		}
 	}
+	return changes;
 }

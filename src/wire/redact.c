@@ -19,6 +19,7 @@ typedef struct Redaction
 	size_t column_count;
 	size_t values; /* seen */
 	size_t end;    /* of what was understood */
+	bool changes;  /* something was overwritten */
 } Redaction;
 
 /*
@@ -36,7 +37,10 @@ take(void *arg, const WireEvent *event)
 
 		if (event->number > 0 &&
 		    (!redaction->columns || value >= redaction->column_count || redaction->columns[value]))
+		{
 			memset(redaction->body + (event->bytes.data - redaction->body), '*', event->bytes.len);
+			redaction->changes = true;
+		}
 	}
 	if (event->bytes.data)
 	{
@@ -50,26 +54,30 @@ take(void *arg, const WireEvent *event)
 /*
  * Overwrites the values of a body; see wire.h.
  */
-void
+bool
 wire_redact_values(WireMessageId id, uint8_t *body, size_t len, const bool *columns,
                    size_t column_count)
 {
 	Redaction redaction = {.body = body, .columns = columns, .column_count = column_count};
 	WireWalk walk = {0};
 
-	if (id == WIRE_MSG_CopyData)
-		memset(body, '*', len);
-	else if (len > 0 && !wire_walk(id, body, len, &walk, take, &redaction) && redaction.end < len)
-		memset(body + redaction.end, '*', len - redaction.end);
+	if (len == 0)
+		return false;
+	if (id != WIRE_MSG_CopyData &&
+	    (wire_walk(id, body, len, &walk, take, &redaction) || redaction.end >= len))
+		return redaction.changes;
+	memset(body + redaction.end, '*', len - redaction.end);
+	return true;
 }
 
 /*
  * Overwrites the constants of query text; see wire.h.
  */
-void
+bool
 wire_redact_constants(char *text, size_t len, bool standard_strings)
 {
 	size_t at = 0;
+	bool changes = false;
 	LexToken token;
 
 	while ((token = lex_next(text, len, &at, standard_strings)).kind != LEX_END)
@@ -78,13 +86,15 @@ wire_redact_constants(char *text, size_t len, bool standard_strings)
 		{
 			/* it does not lex: where a constant ends nobody knows */
 			memset(text + token.begin, '*', len - token.begin);
-			return;
+			return true;
 		}
+		changes |= token.kind == LEX_STRING || token.kind == LEX_NUMBER;
 		if (token.kind == LEX_STRING)
 			memset(text + token.content_begin, '*', token.content_end - token.content_begin);
 		else if (token.kind == LEX_NUMBER)
 			memset(text + token.begin, '0', token.end - token.begin);
 	}
+	return changes;
 }
 
 /*
@@ -141,20 +151,23 @@ wire_text_names(const char *text, size_t len, bool standard_strings, const char 
 }
 
 /*
- * Overwrites what is between double quotes in a field.
+ * Overwrites what is between double quotes in a field.  Returns whether there is
+ * anything.
  */
-static void
+static bool
 redact_quoted(uint8_t *text, size_t len)
 {
 	uint8_t *begin = memchr(text, '"', len);
 	uint8_t *end = text + len;
 
 	if (!begin)
-		return;
+		return false;
 	while (end > begin + 1 && end[-1] != '"')
 		end--;
-	if (end > begin + 2)
-		memset(begin + 1, '*', (size_t) (end - begin) - 2);
+	if (end <= begin + 2)
+		return false;
+	memset(begin + 1, '*', (size_t) (end - begin) - 2);
+	return true;
 }
 
 /*
@@ -162,7 +175,7 @@ redact_quoted(uint8_t *text, size_t len)
  * internal queries, the message where functions write it (class P0, and notices
  * of no class), and what the message of a data exception quotes; see wire.h.
  */
-void
+bool
 wire_redact_prose(uint8_t *body, size_t len)
 {
 	WireSpan state;
@@ -170,6 +183,7 @@ wire_redact_prose(uint8_t *body, size_t len)
 	bool is_own = !has_state || !memcmp(state.data, "P0", 2) || !memcmp(state.data, "00", 2) ||
 	              !memcmp(state.data, "01", 2);
 	bool is_data = has_state && (!memcmp(state.data, "22", 2) || !memcmp(state.data, "42601", 5));
+	bool changes = false;
 	size_t at = 0;
 
 	while (at < len && body[at] != 0)
@@ -179,9 +193,13 @@ wire_redact_prose(uint8_t *body, size_t len)
 		size_t n = end ? (size_t) (end - (body + at)) : len - at;
 
 		if (strchr("DHWq", code) || (code == 'M' && is_own))
+		{
 			memset(body + at, '*', n);
+			changes |= n > 0;
+		}
 		else if (code == 'M' && is_data)
-			redact_quoted(body + at, n);
+			changes |= redact_quoted(body + at, n);
 		at += n + 1;
 	}
+	return changes;
 }

@@ -211,9 +211,10 @@ extern size_t wire_put_error(uint8_t *out, size_t size, const char *severity, co
  * Parse), and what errors and notices quote of such text: so those are only to be
  * given where the text held a secret, or wire_error_secret() says so.  body may
  * be cut short; a CancelRequest's begins behind its code.
- * standard_strings: standard_conforming_strings as last reported.
+ * standard_strings: standard_conforming_strings as last reported.  Returns whether
+ * query text, an error or a notice was changed.
  */
-extern void wire_mask_body(WireMessageId id, uint8_t *body, size_t len, bool standard_strings);
+extern bool wire_mask_body(WireMessageId id, uint8_t *body, size_t len, bool standard_strings);
 
 /*
  * Tells whether an ErrorResponse or NoticeResponse quotes a command or connection
@@ -243,16 +244,22 @@ extern size_t wire_normalise(const char *text, size_t len, bool standard_strings
  * Overwrites, keeping lengths, the values in the body of a Bind, FunctionCall,
  * FunctionCallResponse, DataRow or CopyData: those of the columns that are true,
  * or that are beyond column_count; columns NULL: all.  What can't be read, in a
- * body that is cut short, is overwritten as well.
+ * body that is cut short, is overwritten as well.  Returns whether anything was.
  */
-extern void wire_redact_values(WireMessageId id, uint8_t *body, size_t len, const bool *columns,
+extern bool wire_redact_values(WireMessageId id, uint8_t *body, size_t len, const bool *columns,
                                size_t column_count);
 
-/* Overwrites, keeping lengths, the constants of query text; all behind what does not lex. */
-extern void wire_redact_constants(char *text, size_t len, bool standard_strings);
+/*
+ * Overwrites, keeping lengths, the constants of query text; all behind what does not lex.
+ * Returns whether there was any.
+ */
+extern bool wire_redact_constants(char *text, size_t len, bool standard_strings);
 
-/* Overwrites, keeping lengths, what an ErrorResponse or NoticeResponse may quote of values. */
-extern void wire_redact_prose(uint8_t *body, size_t len);
+/*
+ * Overwrites, keeping lengths, what an ErrorResponse or NoticeResponse may quote of values.
+ * Returns whether there was anything.
+ */
+extern bool wire_redact_prose(uint8_t *body, size_t len);
 
 /* Tells whether query text names a table, or can't be read as far as to tell. */
 extern bool wire_text_names(const char *text, size_t len, bool standard_strings, const char *table);

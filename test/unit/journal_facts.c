@@ -50,6 +50,7 @@ unusual(void)
 	               .transaction_status = 'x',
 	               .is_truncated = true,
 	               .pairing_uncertain = true,
+	               .is_redacted = true,
 	               .has_request = true,
 	               .has_response = true,
 	               .has_chunks = true,
@@ -104,7 +105,8 @@ round_trip(Facts facts)
 	CHECK(back.kind == facts.kind && back.text == facts.text);
 	CHECK(back.transaction_status == facts.transaction_status);
 	CHECK(back.is_complete == facts.is_complete && back.is_truncated == facts.is_truncated &&
-	      back.pairing_uncertain == facts.pairing_uncertain);
+	      back.pairing_uncertain == facts.pairing_uncertain &&
+	      back.is_redacted == facts.is_redacted);
 	CHECK(back.has_request == facts.has_request && back.has_response == facts.has_response &&
 	      back.has_chunks == facts.has_chunks);
 	CHECK(back.part_no == facts.part_no && back.statement_count == facts.statement_count);
@@ -144,7 +146,8 @@ test_round_trips(void)
 	for (int kind = 0; kind < FACTS_KINDS; kind++)
 	{
 		facts.kind = (FactsKind) kind;
-		round_trip(facts);
+		facts.is_redacted = false;
+		CHECK(round_trip(facts) + 1 == round_trip((facts.is_redacted = true, facts)));
 		CHECK(facts_kind_of(facts_kind_name(facts.kind)) == facts.kind);
 	}
 	CHECK(facts_kind_of("Query") == FACTS_KINDS && facts_kind_of("") == FACTS_KINDS);
@@ -189,7 +192,11 @@ test_refused(void)
 		CHECK(!facts_decode(data, i, &back));
 	CHECK(facts_decode(data, len, &back));
 	CHECK(!facts_decode(data, len + 1, &back));
-	data[0] |= 0x0f;
+	data[4] |= 0x20; /* a flag that is not known, beside the kind */
+	CHECK(!facts_decode(data, len, &back));
+	data[4] = 0x10 | FACTS_KINDS;
+	CHECK(!facts_decode(data, len, &back));
+	data[0] = (uint8_t) ((data[0] & 0xf0) | FACTS_KINDS);
 	CHECK(!facts_decode(data, len, &back));
 }
 
