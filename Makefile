@@ -29,10 +29,10 @@ WIRE_FILES = content decode frame lex list mask normalise redact secret stream w
 JOURNAL_FILES = append crc32c facts files read tuple
 RELAY_FILES = \
 	board buffer carrier clock config exchange extract ids leg listen note pairing pump queue \
-	record redact relay_main row secure session startup table text tls tls_bundle tls_context tracker turn
+	record redact redact_bytes relay_main row rules secure session startup table text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
-	query_ids redaction relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility
+	query_ids redaction redaction_find relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility
 STORE_FILES = batch blame connect ids keep partition pass position ready rows series tables text writer
 READ_FILES = \
 	container encoding exchange explain findings findings_steps follow guard input items known \

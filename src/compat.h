@@ -18,6 +18,15 @@
 #define COMPAT_SET_INSERT_PERMISSION(item) ((item)->p_rte->requiredPerms = ACL_INSERT)
 #endif
 
+/* The same: where a plan says which columns it reads and writes. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_PERMISSIONS(planned) ((planned)->permInfos)
+#define COMPAT_PERMISSION RTEPermissionInfo
+#else
+#define COMPAT_PERMISSIONS(planned) ((planned)->rtable)
+#define COMPAT_PERMISSION RangeTblEntry
+#endif
+
 /* 17 lets a resource owner, not a memory context, own a WaitEventSet. */
 #if PG_VERSION_NUM >= 170000
 #define COMPAT_CREATE_WAIT_EVENT_SET(n) CreateWaitEventSet(NULL, n)

@@ -125,6 +125,71 @@ record('again', 1, query('select * from crm.card order by id'), query('select id
 is($server->sql(sprintf $digests, 'again', 1), $before, 'which leave redacted columns out');
 isnt($server->sql(sprintf $digests, 'again', 2), $before, 'and no others');
 
+# what reaches the column by another name, or by none
+$server->sql(<<'SQL');
+create view crm.wide as select id as n, number as digits, upper(number) as loud, note from crm.card;
+create view crm.wider as select n, digits from crm.wide;
+create function crm.one() returns text language plpgsql as 'begin return (select max(number) from crm.card); end';
+create function crm.put(text) returns void language plpgsql as 'begin insert into crm.card values (100, $1); end';
+create function crm.rows() returns setof crm.card language sql as 'select * from crm.card';
+update crm.card set number = 'Zq7secretZq7' where id = 1;
+SQL
+record('views', 1, query("select * from crm.wide where digits = '$secret'"), query('select n, note from crm.wide order by n'),
+	query('table crm.wider'),
+	parse("select loud from crm.wide where digits <> '$secret'", 'w') . sync_message(),
+	bind_portal(statement => 'w') . execute() . sync_message(),
+	parse('select n from crm.wider where digits = $1') . bind_portal(values => [$secret]) . describe_portal() . execute() . sync_message(),
+	query("prepare p as select n from crm.wide where digits = '$secret'"), query('execute p'),
+	query("insert into crm.part1 values (2, '$secret')"),
+	query('explain (analyze, costs off, timing off, summary off) select * from crm.wide'));
+is(shown('views', 2) =~ s/^Query .*\n//r =~ s/\n.*//sr, 'DataRow {"values": ["1", "a note"]}',
+	'columns of a view that show another column stay');
+record('functions', 1, query("select crm.put('$secret')"), query('select crm.one()'), query('select * from crm.rows()'),
+	query('select crm.rows()'), query("do \$\$ begin perform crm.put('$secret'); end \$\$"),
+	query("begin; declare c cursor for select crm.one()"), query('fetch all from c'), query('commit'));
+like(record('plain', 0, query("select '$secret', id from other"), query("select '$secret', id from crm.card where false"),
+		query("select id from crm.card")), qr/request response/, 'what means no column of the rules stays');
+is($server->sql("select string_agg(is_redacted::text, ' ' order by exchange_no) from pgwire_trace.exchange"
+	  . " where session_id = pgwire_trace.last_session('plain')"), 'false false true false false',
+	'is_redacted says where something was overwritten');
+is($server->sql("select query from pgwire_trace.exchange where session_id = pgwire_trace.last_session('views')"
+	  . ' and exchange_no = 1'), 'select * from crm.wide where digits = $1', 'query text without its constants');
+
+# what comes to be while a session runs
+{
+	my $client = $server->connect_client(application_name => 'meanwhile');
+	$client->run('select 1');
+	$server->set('pgwire_trace.redact_columns' => 'crm.card.number, late.t.v, crm.part.*');
+	$client->run("create schema late; create table late.t (id int, v text, w text)");
+	$client->run("insert into late.t values (1, '$secret', 'seen')");
+	$client->run('table late.t');
+	$client->run('copy late.t to stdout');
+	$client->run('alter table late.t rename v to x; alter table late.t rename w to v');
+	$client->run('update late.t set x = null, v = x; select v from late.t');
+	$server->sql("create view late.view as select v from late.t");
+	$client->run('table late.view');
+	# both are answered before the relay looks: what was meant stays so
+	$client->send_bytes(query('table late.t') . query('drop table late.t cascade'));
+	$client->until_ready for 1, 2;
+	$client->close;
+	$server->flush;
+	is($server->sql("select count(*) from pgwire_trace.exchange where session_id = pgwire_trace.last_session('meanwhile')"
+		  . " and (position('$secret'::bytea in request) > 0 or position('$secret'::bytea in response) > 0"
+		  . " or query like '%$secret%')"), '0', 'tables, columns and views that are made while a session runs are known to it');
+	like(shown('meanwhile', 4), qr/DataRow \{"values": \["1", "\*{12}", "seen"\]\}/, 'and nothing else of them goes');
+}
+{
+	my $client = $server->connect_client(application_name => 'killed');
+	$client->run('select 1');
+	$server->sql("create schema later; create table later.t as select '$secret'::text as v");
+	$server->set('pgwire_trace.redact_columns' => 'crm.card.number, later.t.v, crm.part.*');
+	$client->run('begin; table later.t');
+	$client->run("select pg_terminate_backend(pg_backend_pid()), v from later.t");
+	$server->flush;
+	is($server->sql("select count(*) from pgwire_trace.exchange where session_id = pgwire_trace.last_session('killed')"
+		  . " and position('$secret'::bytea in response) > 0"), '0', 'also where the backend ends in the middle');
+}
+
 # ---- types ----
 
 $server->set('pgwire_trace.redact_columns' => '');
@@ -133,6 +198,20 @@ $server->sql("insert into pins values (1, '$secret')");
 record('types', 1, query('select * from pins'), query('select array_agg(pin) from pins'),
 	query("select convert_to('Zq7secre' || 'tZq7', 'UTF8')"));
 like(shown('types', 1), qr/DataRow \{"values": \["1", "\*{12}"\]\}/, 'values of other types stay');
+
+record('type parameters', 1, parse('insert into pins values (3, $1)') . bind_portal(values => [$secret]) . execute() . sync_message(),
+	query("insert into pins values (4, '$secret')"), query("select pins from pins"), query("select row(id, pin) from pins"), query("select array_agg(p) from pins p"));
+my $typed = PgwireTrace::Client::message('P', "\0select \$1, \$2\0" . pack('nNN', 2, 25, 17));
+record('declared', 0, $typed . bind_portal(values => [ 'text', '\\x00' ]) . describe_portal() . execute() . sync_message());
+like(shown('declared', 1), qr/"parameters": \["text", "\*{4}"\].*DataRow \{"values": \["text", "\*{4}"\]\}/s,
+	'parameters go by the types that a Parse declares');
+$server->sql("create domain crm.ssn as text; create table crm.citizen (id int, ssn crm.ssn, name text);"
+	  . " create view crm.citizens as select ssn, id from crm.citizen; insert into crm.citizen values (1, '$secret', 'joe')");
+$server->set('pgwire_trace.redact_types' => 'crm.ssn');
+record('domains', 1, query('table crm.citizen'), query('select ssn::text, lower(ssn) from crm.citizen'),
+	query('select array_agg(ssn) from crm.citizen'), query('table crm.citizens'), query('select c from crm.citizen c'),
+	query("select name from crm.citizen where ssn = '$secret'"), query("update crm.citizen set ssn = '$secret'"));
+like(shown('domains', 1), qr/DataRow \{"values": \["1", "\*{12}", "joe"\]\}/, 'a domain means the columns that have it');
 
 # ---- queries ----
 

@@ -167,11 +167,13 @@ typedef struct BoardQueryIds
 
 typedef struct BoardRedaction
 {
-	BoardU64 rules_hash;   /* of the rules that were resolved; 0: none were */
+	BoardU64 rules_hash;   /* of the rules that were resolved; 0: what they mean is not known */
+	BoardU32 version;      /* counted up before and after each change: odd while one goes on */
+	BoardU32 touched;      /* statements that read or wrote a column of the rules */
 	BoardU32 column_count; /* over BOARD_REDACTED: too many to be told */
 	BoardU32 type_count;
-	BoardU32 relations[BOARD_REDACTED];
-	BoardU32 columns[BOARD_REDACTED]; /* attribute number; 0: all of the relation */
+	BoardU32 relations[BOARD_REDACTED]; /* 0: expressions of the type in columns */
+	BoardU32 columns[BOARD_REDACTED];   /* attribute number, 0: all of the relation; or a type */
 	BoardU32 types[BOARD_REDACTED];
 } BoardRedaction;
 

@@ -187,6 +187,8 @@ fill_slot(Session *session, BoardSlot *slot)
 	atomic_store(&slot->exchange_no, -1);
 	board_clear_query_ids(slot);
 	atomic_store(&slot->redaction.rules_hash, 0);
+	atomic_store(&slot->redaction.version, 0);
+	atomic_store(&slot->redaction.touched, 0);
 	atomic_store(&slot->backend_pid, 0);
 	atomic_store(&slot->backend_start, 0);
 	atomic_store(&slot->database_oid, 0);
@@ -392,6 +394,7 @@ carrier_release(Session *session)
 {
 	if (session->slot < 0)
 		return;
+	rules_follow(session); /* for what is still to be recorded */
 	board_release_slot(session->relay->board, session->slot, SLOT_RELAY);
 	session->slot = -1;
 }

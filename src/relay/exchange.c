@@ -193,7 +193,7 @@ exchange_next_part(ExchangePool *pool, Exchange *exchange, int64_t now)
 	memset(exchange->sqlstate, 0, sizeof(exchange->sqlstate));
 	exchange->part_no++;
 	exchange->part_started_at = now;
-	exchange->is_truncated = false;
+	exchange->is_truncated = exchange->is_redacted = false;
 	exchange->tag_len = 0;
 	exchange->statement_count = 0;
 	exchange->row_count = exchange->data_row_count = 0;

@@ -365,8 +365,7 @@ keep_message(Tracker *tracker, Exchange *exchange, WireMessageId id, const uint8
 		if (!buffer_append(budget, &copy, body, len))
 			return;
 		if (exchange->has_secret)
-			exchange->is_redacted |=
-			    wire_mask_body(id, copy.data, len, tracker->standard_strings);
+			exchange->is_redacted |= wire_mask_body(id, copy.data, len, tracker->standard_strings);
 		exchange->is_redacted |= redact_error(exchange->redact, copy.data, len);
 		body = copy.data;
 	}

@@ -106,8 +106,10 @@ typedef struct Session
 	uint32_t database_oid;
 	uint64_t row_epoch; /* the journal epoch its row was written in; 0: never */
 	const char *end_reason;
-	RedactColumns *redaction;      /* NULL: its backend has told of none */
-	uint64_t redaction_hash;       /* of the rules that its backend has resolved; 0: none */
+	RedactColumns *redaction;   /* NULL: its backend has told of none */
+	uint64_t redaction_hash;    /* of the rules that its backend has looked up; 0: none */
+	uint32_t redaction_version; /* of what it told, as the slot had it */
+	uint32_t touched;           /* statements that touched columns of the rules, as it had them */
 	uint64_t cancelled_session_id; /* a cancel: whom it hits; 0: nobody that is recorded */
 	int64_t cancelled_exchange_no; /* -1: none was open */
 } Session;
@@ -249,6 +251,12 @@ extern bool record_add(Session *session, JournalRecordType type, int64_t recorde
 extern bool record_exchange(Session *session, Exchange *exchange);
 /* Sends a text that came in a Parse to the journal, unless that has it. */
 extern void record_text_used(Session *session, Text *text);
+
+/* rules.c */
+/* Takes from the slot what the backend says of the administrator's rules. */
+extern void rules_follow(Session *session);
+/* Takes out of an exchange what they say. */
+extern void rules_apply(Session *session, Exchange *exchange);
 
 /* turn.c */
 extern void turn_exchange_finished(Tracker *tracker, Exchange *exchange);

@@ -52,18 +52,24 @@ typedef struct RedactRules
 	char names[RELAY_FILTER_SIZE]; /* what tables points into */
 } RedactRules;
 
-/* What the backend of a session has resolved. */
+/* What goes of a statement that means a column of the rules. */
+#define REDACT_STATEMENT (REDACT_PARAMETERS | REDACT_TEXT | REDACT_EXPRESSIONS)
+
+/* What the backend of a session has looked up. */
 typedef struct RedactColumns
 {
 	uint64_t rules_hash; /* of the rules that it is about */
 	uint32_t column_count;
 	uint32_t type_count;
-	uint32_t relations[BOARD_REDACTED];
-	uint32_t columns[BOARD_REDACTED]; /* 0: all of the relation */
+	uint32_t relations[BOARD_REDACTED]; /* 0: expressions of the type in columns */
+	uint32_t columns[BOARD_REDACTED];   /* 0: all of the relation */
 	uint32_t types[BOARD_REDACTED];
 } RedactColumns;
 
-/* Copies what the backend has resolved.  False: nothing, or too much to be told. */
+/*
+ * Copies what the backend has looked up; rules_hash is 0 where that is not known, or is
+ * too much to be told.  False: it is being written just now.
+ */
 extern bool redact_copy(RedactColumns *columns, const BoardRedaction *redaction);
 
 /* Whether there is any rule. */

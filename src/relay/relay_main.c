@@ -165,26 +165,6 @@ make_loop(Relay *relay)
 }
 
 /*
- * Takes from the slot what the rules mean in the session's database.
- */
-static void
-take_redaction(Session *session, const BoardRedaction *redaction)
-{
-	RedactColumns columns;
-
-	if (!redact_copy(&columns, redaction))
-		return;
-	if (columns.column_count + columns.type_count > 0)
-	{
-		session->redaction = budget_alloc(&session->relay->budget, sizeof(columns));
-		if (!session->redaction)
-			return;
-		*session->redaction = columns;
-	}
-	session->redaction_hash = columns.rules_hash;
-}
-
-/*
  * Notes facts that the backend has written to the slot by the time the server is
  * ready for the first query.
  */
@@ -200,7 +180,6 @@ on_ready(Tracker *tracker)
 		BoardSlot *slot = &relay->board->slots[session->slot];
 
 		atomic_store(&slot->cancel_key, tracker->cancel_key);
-		take_redaction(session, &slot->redaction);
 		session->backend_start = atomic_load(&slot->backend_start);
 		session->database_oid = atomic_load(&slot->database_oid);
 		if (atomic_load(&slot->is_unrecorded) && session->is_recorded)

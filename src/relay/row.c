@@ -40,34 +40,18 @@ wall(const Session *session, int64_t at)
 }
 
 /*
- * Takes out of an exchange what the administrator's rules say.
- */
-static void
-apply_rules(Session *session, Exchange *exchange)
-{
-	Relay *relay = session->relay;
-	const RedactRules *rules = &relay->rules;
-	uint32_t bits = exchange->redact;
-
-	if (!redact_has_rules(rules) || (exchange->has & (HAS_STARTUP | HAS_CANCEL)))
-		return;
-	if (rules->has_columns && session->redaction_hash != rules->columns_hash)
-		bits |= REDACT_RESULTS;
-	if ((rules->has_columns || rules->has_queries) && session->is_replication)
-		bits |= REDACT_ALL;
-	if (bits || session->redaction)
-		redact_exchange(exchange, bits, session->redaction, session->tracker.standard_strings,
-		                relay->env.digest_seed);
-}
-
-/*
- * Tells whether a text that came in a Parse is stored as it is.
+ * Tells whether a text that came in a Parse is stored as it is.  Whether it touches
+ * a column of the rules is known only when it is executed, by then it is stored: so
+ * not where there are such columns.
  */
 static bool
-keeps_text(const Relay *relay, Text *text)
+keeps_text(Session *session, Text *text)
 {
+	const Relay *relay = session->relay;
+
 	return relay->config.capture != RELAY_CAPTURE_METADATA &&
-	       !(text_redacts(relay->texts, text) & REDACT_TEXT);
+	       !(text_redacts(relay->texts, text) & REDACT_TEXT) &&
+	       !(session->redaction && session->redaction->column_count > 0);
 }
 
 /*
@@ -150,7 +134,7 @@ record_text_used(Session *session, Text *text)
 	if (!text_must_send(relay->texts, text->entry.hash, wall(session, session->tracker.now)))
 		return;
 	normalised = normalise(session, text, true);
-	record_text(session, text->entry.hash, keeps_text(relay, text) ? text : NULL, &normalised);
+	record_text(session, text->entry.hash, keeps_text(session, text) ? text : NULL, &normalised);
 	buffer_reset(&relay->budget, &relay->normalised, 64 * 1024);
 }
 
@@ -183,6 +167,9 @@ place_query(Session *session, const Exchange *exchange, bool keeps_values, Facts
 	const Text *text = exchange->query;
 	TextPool *texts = session->relay->texts;
 
+	/* the backend said that it means a column of the rules, the text did not */
+	if (exchange->redact & ~text->redact & REDACT_TEXT)
+		keeps_values = false;
 	*normalised = normalise(session, text, false);
 	if (!normalised->hash)
 		return 0;
@@ -218,8 +205,7 @@ place_text(Session *session, const Exchange *exchange, bool keeps_values, Facts 
 	if (!exchange->query_is_parsed)
 		return place_query(session, exchange, keeps_values, facts, normalised);
 	record_text_used(session, exchange->query);
-	facts->text =
-	    keeps_text(session->relay, exchange->query) ? FACTS_TEXT_TABLE : FACTS_TEXT_NORMALISED;
+	facts->text = keeps_text(session, exchange->query) ? FACTS_TEXT_TABLE : FACTS_TEXT_NORMALISED;
 	return exchange->query->entry.hash;
 }
 
@@ -328,8 +314,8 @@ add_texts(Tuple *tuple, const Exchange *exchange, bool keeps_values, const Facts
 static bool
 hides_text(const Exchange *exchange, const Facts *facts)
 {
-	return exchange->query &&
-	       (exchange->query->is_masked || facts->text == FACTS_TEXT_NORMALISED);
+	return exchange->query && (exchange->query->is_masked || facts->text == FACTS_TEXT_NORMALISED ||
+	                           (exchange->redact & ~exchange->query->redact & REDACT_TEXT));
 }
 
 /*
@@ -348,7 +334,7 @@ record_exchange(Session *session, Exchange *exchange)
 	Tuple *tuple;
 	int count;
 
-	apply_rules(session, exchange);
+	rules_apply(session, exchange);
 	query_hash = place_text(session, exchange, keeps_values, &facts, &normalised);
 	set_counts(session, exchange, &facts);
 	count = gather_bytes(session, exchange, keeps_values, query_hash, &facts, parts);

@@ -43,11 +43,10 @@ release_slot(int code, Datum arg)
 static void
 note_database(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT && pgwt_my_slot &&
-	    !atomic_load(&pgwt_my_slot->redaction.rules_hash))
+	if (event == XACT_EVENT_PRE_COMMIT && pgwt_my_slot)
 	{
 		atomic_store(&pgwt_my_slot->is_unrecorded, !pgwt_record);
-		redaction_resolve(&pgwt_my_slot->redaction);
+		redaction_refresh();
 	}
 	if (event == XACT_EVENT_COMMIT && pgwt_my_slot &&
 	    atomic_load(&pgwt_my_slot->database_oid) != MyDatabaseId)
@@ -217,4 +216,5 @@ auth_take_slot(AuthDoor *door, Port *port)
 	door->slot_no = slot;
 	atomic_store(&pgwt_my_slot->backend_start, MyStartTimestamp);
 	RegisterXactCallback(note_database, NULL);
+	redaction_begin();
 }

@@ -10,6 +10,8 @@
  * to be counted.  An EXECUTE stands for the statement that it runs, as it does in
  * pg_stat_statements.
  *
+ * The same hooks see to redaction (redaction.c).
+ *
  * Nothing is noted while the server computes no ids (compute_query_id), or for
  * sessions on the main port.
  */
@@ -66,6 +68,8 @@ is_message(const char *text)
 static void
 on_executor_start(QueryDesc *query, int flags)
 {
+	if (pgwt_my_slot)
+		redaction_start(query->plannedstmt);
 	if (pgwt_my_slot && query->plannedstmt->queryId != 0 &&
 	    (is_message(query->sourceText) || (is_executing && debug_query_string)))
 	{
@@ -90,13 +94,17 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 
 	if (pgwt_my_slot && context == PROCESS_UTILITY_TOPLEVEL)
 	{
+		redaction_command(planned->utilityStmt);
 		is_executing = IsA(planned->utilityStmt, ExecuteStmt);
 		if (!is_executing && planned->queryId != 0 && is_message(query))
 			note_id((uint64) planned->queryId);
 	}
 	next(planned, query, read_only_tree, context, params, environment, dest, completion);
 	if (context == PROCESS_UTILITY_TOPLEVEL)
+	{
 		is_executing = false;
+		redaction_refresh(); /* it may have changed the catalog */
+	}
 }
 
 /*

@@ -1,132 +1,193 @@
 /*
  * redaction.c
- *	  Finds out what redaction rules mean in the session's database.
+ *	  Tells the relay what redaction rules mean in the session's database.
  *
  * Rules name columns and types; results name them by OID.  Only a backend can tell
- * which OIDs those are in its database, so that of each traced session does, when
- * the session starts up, and writes them to its slot, where the relay takes them
- * from.  Partitions and other children of a table are meant with it.  What is not
- * there at that time is not found: a table that is created later needs a new
- * session.  A relay that is told of too many, or of nothing, takes all values out.
+ * which OIDs those are in its database (redaction_find.c), so that of each traced
+ * session does, and writes them to its slot, where the relay takes them from when it
+ * records an exchange: when the session starts up, and again at the begin of a
+ * statement and at a commit when the catalog or the rules have changed.  From the
+ * moment that it hears of a change until it has looked, the slot says that nothing
+ * is known, and the relay takes all values out.  What was found once stays found:
+ * the relay may record rows after the table that they came from was dropped.
  *
- * Names are those of the catalog, without quotes; a type without a schema is one
- * of pg_catalog's.
+ * A statement may reach a column without naming its table: through a view or a
+ * function.  So each statement that starts, at whatever depth, is looked at as it
+ * was planned, and the slot counts those that read or write a column of the rules.
  */
-#include "server/server.h"
+#include "server/redaction.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
+#include "access/sysattr.h"
+#include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
+#include "compat.h"
+
+#define TRIES 3
+
+static RedactionSet found;
+static uint64 found_hash; /* of the rules that it is about; 0: none were looked up */
+static bool is_stale;
+
 /*
- * Adds a column of a relation and of its children.
+ * Tells whether there are rules on columns or types.
+ */
+static bool
+has_rules(void)
+{
+	return pgwt_redact_columns[0] != '\0' || pgwt_redact_types[0] != '\0';
+}
+
+/*
+ * Writes to the slot what was found; hash 0: nothing is known.  The version is odd
+ * meanwhile, and a relay that reads then takes it for that.
  */
 static void
-add_column(BoardRedaction *redaction, uint32 *count, Oid relation, const char *column)
+publish(BoardRedaction *redaction, uint64 hash)
 {
-	ListCell *cell;
-
-	foreach (cell, find_all_inheritors(relation, NoLock, NULL))
+	atomic_fetch_add(&redaction->version, 1);
+	for (uint32 i = 0; i < BOARD_REDACTED; i++)
 	{
-		Oid child = lfirst_oid(cell);
-		AttrNumber number = strcmp(column, "*") == 0 ? 0 : get_attnum(child, column);
-
-		if (number < 0 || (number == 0 && strcmp(column, "*") != 0))
-			continue;
-		if (*count < BOARD_REDACTED)
-		{
-			atomic_store(&redaction->relations[*count], child);
-			atomic_store(&redaction->columns[*count], (uint32) number);
-		}
-		(*count)++;
+		atomic_store(&redaction->relations[i], found.relations[i]);
+		atomic_store(&redaction->columns[i], found.columns[i]);
+		atomic_store(&redaction->types[i], found.types[i]);
 	}
+	atomic_store(&redaction->column_count, found.column_count);
+	atomic_store(&redaction->type_count, found.type_count);
+	atomic_store(&redaction->rules_hash, hash);
+	atomic_fetch_add(&redaction->version, 1);
 }
 
 /*
- * Adds what a rule "schema.table.column" means; nothing where that is not there.
+ * Looks the rules up, and again if the catalog has changed meanwhile.
  */
 static void
-find_column(BoardRedaction *redaction, uint32 *count, char *rule)
+look_up(void)
 {
-	char *table = strchr(rule, '.');
-	char *column = table ? strchr(table + 1, '.') : NULL;
-	Oid schema;
-	Oid relation;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgwire_trace redaction",
+	                                              ALLOCSET_DEFAULT_SIZES);
+	MemoryContext outer = MemoryContextSwitchTo(context);
 
-	if (!column)
-		return;
-	*table++ = *column++ = '\0';
-	schema = get_namespace_oid(rule, true);
-	relation = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
-	if (OidIsValid(relation))
-		add_column(redaction, count, relation, column);
+	for (int i = 0; i < TRIES; i++)
+	{
+		is_stale = false;
+		redaction_find(&found);
+		if (!is_stale)
+			break;
+	}
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(context);
 }
 
 /*
- * Adds a type.
- */
-static void
-add_type(BoardRedaction *redaction, uint32 *count, Oid type)
-{
-	if (!OidIsValid(type))
-		return;
-	if (*count < BOARD_REDACTED)
-		atomic_store(&redaction->types[*count], type);
-	(*count)++;
-}
-
-/*
- * Adds what a rule "schema.type" means: the type and its arrays.
- */
-static void
-find_type(BoardRedaction *redaction, uint32 *count, char *rule)
-{
-	char *dot = strchr(rule, '.');
-	const char *name = dot ? dot + 1 : rule;
-	Oid schema;
-	Oid type;
-
-	if (dot)
-		*dot = '\0';
-	schema = get_namespace_oid(dot ? rule : "pg_catalog", true);
-	if (!OidIsValid(schema))
-		return;
-	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
-	                       ObjectIdGetDatum(schema));
-	add_type(redaction, count, type);
-	if (OidIsValid(type))
-		add_type(redaction, count, get_array_type(type));
-}
-
-/*
- * Writes to the slot what the rules mean in this database.  It runs within the
- * transaction that starts the session up.
+ * Tells the relay what the rules mean, if that may have changed.  Does nothing
+ * outside a transaction.
  */
 void
-redaction_resolve(BoardRedaction *redaction)
+redaction_refresh(void)
 {
-	uint32 columns = 0;
-	uint32 types = 0;
-	List *rules = NIL;
+	uint64 hash;
+
+	if (!pgwt_my_slot || !OidIsValid(MyDatabaseId) || !IsTransactionState())
+		return;
+	if (found_hash != 0 && !has_rules() && found.column_count + found.type_count == 0)
+		return; /* there were none before either */
+	hash = redact_rules_hash(pgwt_redact_columns, pgwt_redact_types);
+	if (!is_stale && hash == found_hash)
+		return;
+	if (hash != found_hash)
+		memset(&found, 0, sizeof(found));
+	found_hash = hash;
+	look_up();
+	publish(&pgwt_my_slot->redaction, is_stale ? 0 : hash);
+}
+
+/*
+ * Callbacks: the catalog has changed, a relation or a type or schema.
+ */
+static void
+on_relation_change(Datum arg, Oid relation)
+{
+	is_stale = true;
+	if (pgwt_my_slot)
+		atomic_store(&pgwt_my_slot->redaction.rules_hash, 0);
+}
+
+static void
+on_catalog_change(Datum arg, int cache, uint32 hash)
+{
+	on_relation_change(arg, InvalidOid);
+}
+
+/*
+ * Begins to follow the catalog, once a traced session.
+ */
+void
+redaction_begin(void)
+{
+	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, on_catalog_change, (Datum) 0);
+}
+
+/*
+ * Tells whether a statement reads or writes a column, as far as it is to check its
+ * permissions on the relation.
+ */
+static bool
+touches(const COMPAT_PERMISSION *permission, Oid relation, uint32 column)
+{
+	int number = (int) column - FirstLowInvalidHeapAttributeNumber;
+	int whole = InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber;
+	const Bitmapset *sets[] = {permission->selectedCols, permission->insertedCols,
+	                           permission->updatedCols};
+
+	if (permission->relid != relation || !OidIsValid(relation))
+		return false;
+	for (int i = 0; i < (int) lengthof(sets); i++)
+		if (bms_is_member(number, sets[i]) || bms_is_member(whole, sets[i]) ||
+		    (column == 0 && !bms_is_empty(sets[i])))
+			return true;
+	return false;
+}
+
+/*
+ * Notes that a statement begins: what the rules mean now, and whether it reads or
+ * writes what they mean.
+ */
+void
+redaction_start(const PlannedStmt *planned)
+{
+	uint32 count;
 	ListCell *cell;
 
-	if (OidIsValid(MyDatabaseId))
-	{
-		SplitGUCList(pstrdup(pgwt_redact_columns), ',', &rules);
-		foreach (cell, rules)
-			find_column(redaction, &columns, pstrdup(lfirst(cell)));
-		SplitGUCList(pstrdup(pgwt_redact_types), ',', &rules);
-		foreach (cell, rules)
-			find_type(redaction, &types, pstrdup(lfirst(cell)));
-	}
-	atomic_store(&redaction->column_count, columns);
-	atomic_store(&redaction->type_count, types);
-	atomic_store(&redaction->rules_hash, redact_rules_hash(pgwt_redact_columns, pgwt_redact_types));
+	redaction_refresh();
+	count = has_rules() ? Min(found.column_count, BOARD_REDACTED) : 0;
+	if (count == 0)
+		return;
+	foreach (cell, COMPAT_PERMISSIONS(planned))
+		for (uint32 i = 0; i < count; i++)
+			if (touches(lfirst(cell), found.relations[i], found.columns[i]))
+			{
+				atomic_fetch_add(&pgwt_my_slot->redaction.touched, 1);
+				return;
+			}
+}
+
+/*
+ * Notes that a utility command begins.  What PREPARE means is not looked at before
+ * it is executed, so it counts as a statement that means columns of the rules.
+ */
+void
+redaction_command(const Node *command)
+{
+	redaction_refresh();
+	if (has_rules() && found.column_count > 0 && IsA(command, PrepareStmt))
+		atomic_fetch_add(&pgwt_my_slot->redaction.touched, 1);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "libpq/libpq-be.h"
+#include "nodes/plannodes.h"
 #include "relay/board.h"
 #include "relay/relay.h"
 #include "utils/guc.h"
@@ -53,8 +54,17 @@ extern void settings_fill(RelayConfig *config);
 
 /* ---- redaction.c: what redaction rules mean ---- */
 
-/* Writes to a slot what the rules mean in this backend's database. */
-extern void redaction_resolve(BoardRedaction *redaction);
+/* Begins to follow the catalog, once a traced session. */
+extern void redaction_begin(void);
+
+/* Tells the relay what the rules mean in this database, if that may have changed. */
+extern void redaction_refresh(void);
+
+/* Notes that a utility command of a traced session begins. */
+extern void redaction_command(const Node *command);
+
+/* Notes that a statement of a traced session begins. */
+extern void redaction_start(const PlannedStmt *planned);
 
 /* Checks of the settings. */
 extern bool redaction_check_columns(char **value, void **extra, GucSource source);
