@@ -153,6 +153,51 @@ like($script, qr/a secret in it was masked/, 'a masked secret is said to be that
 unlike($script, qr/secret'/, 'and is not there');
 like($script, qr/\\gexec$/m, 'what psql would misread');
 
+# what others sent is never a command to the psql that reads the script
+my $evil = PostgreSQL::Test::Utils::tempdir() . '/evil';
+my $command = "\\! touch $evil";
+$client = client('hostile');
+$numbers = 100;
+talk(query('create table h (line text)'));
+talk(query('copy h from stdin') . copy_data("$command\nselect pg_catalog.set_config('a.b', 'c', false);\n\\\\! no\n") . copy_done());
+talk(query('copy h from stdin (format csv)') . copy_data("\"$command\n$command\"\n'\n") . copy_done());
+talk(query('copy h (nothing) from stdin') . copy_data("$command\n") . copy_done());
+talk(statement('copy h from stdin', []) . sync_message() . copy_data("$command\n") . copy_done() . sync_message());
+talk(query("do \$\$ begin raise exception E'x\\r\\\\! touch $evil\\n\\\\! touch $evil'; end \$\$"));
+talk(query("select 1 -- \r$command"));
+talk(query("select \\1 \$text"));
+talk(parse("s\r$command\n$command", 'select generate_series(1, $1)', 23) . bind_values("p\r$command", "s\r$command\n$command", 0, '3')
+	  . execute("p\r$command", 1) . execute("p\r$command") . sync_message());
+talk(statement('select $1', [25], "'; \r$command\n; $command") . sync_message());
+talk(query("alter role \"nobody\r$command\" password 'x'"));
+$client->send_bytes(PgwireTrace::Client::terminate());
+my $hostile = paste('hostile', 'postgres', 'h');
+like($hostile, qr/^\\encoding UTF8$/m, 'the encoding in which it was read');
+ok(!-e $evil, 'nothing of it is run');
+for my $exchange (2, 3, 5)
+{
+	my $alone = $server->sql("select * from pgwire_trace.psql_script(pgwire_trace.last_session('hostile'), $exchange)");
+	$server->sql('create database without_h');
+	my ($status, undef, $err) = run_client([ 'psql', '-Xq', '-f', '-', $server->side_connstr('without_h') ],
+		stdin => "$alone\n");
+	is($status, 3, "where the COPY of exchange $exchange does not begin the script ends") or diag($err);
+	like($err, qr/^[^\n]*ERROR:  relation "h" does not exist\s*\z/, 'with that error');
+	$server->sql('drop database without_h');
+}
+ok(!-e $evil, 'and its data are no commands');
+# a Query of which a part can't be in the script is not in it, nor are the data of its other COPYs
+$client = client('hostile_parts');
+$numbers = 200;
+talk(query('copy h from stdin; select 1/0') . copy_data("$command\n") . copy_done());
+talk(query('copy h from stdin; copy h from stdin (format binary)') . copy_data("$command\n") . copy_done()
+	  . copy_data("PGCOPY\n\xff\r\n\0" . pack('NNn', 0, 0, 0xffff)) . copy_done());
+$client->send_bytes(PgwireTrace::Client::terminate());
+$server->flush;
+$hostile = $server->sql("select * from pgwire_trace.psql_script(pgwire_trace.last_session('hostile_parts'))");
+like($hostile, qr/^-- not in this script: it has COPY data and failed\n-- copy h from stdin\\; select 1\/0\nDO /m, 'COPY, then an error');
+like($hostile, qr/^-- not in this script: COPY data is binary\n-- copy h from stdin\\; copy h/m, 'a text and a binary COPY');
+unlike($hostile, qr/touch/, 'no data without its COPY');
+
 # what a script cannot do
 $client = client('by_comment');
 $client->run('create table c (n int)');

@@ -9,7 +9,9 @@
  *	 - statements without a Sync between them are one transaction, so they get BEGIN and
  *	   COMMIT around them
  *	 - errors are comments behind what failed; what can't be in a script is a comment
- *	   instead, and where it failed inside a transaction something else fails there
+ *	   instead, and where it failed something fails there with the same SQLSTATE
+ *	 - a COPY that does not begin would leave its data, which anybody may have sent, to psql
+ *	   as commands: then the script ends, and a COPY that failed is not in it
  *
  * An exchange is collected before it is written: whether it takes BEGIN is known at its
  * end.
@@ -18,6 +20,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -37,10 +40,11 @@ typedef struct Script
 	StringInfo text;
 	StringInfo query;    /* the statements of a Query so far; NULL: none */
 	bool is_generated;   /* psql cannot read them */
-	StringInfo data;     /* what follows them: COPY data, comments */
+	StringInfo data;     /* of their COPYs */
+	StringInfo notes;    /* comments behind them */
 	const char *problem; /* why they can't be in the script */
-	bool has_failed;
-	int statements; /* of the extended protocol */
+	char *sqlstate;      /* how they failed; NULL: they did not */
+	int statements;      /* of the extended protocol */
 	bool has_transaction;
 } Script;
 
@@ -62,13 +66,40 @@ append_error(StringInfo out, const ReadRun *run)
  * Appends what stands for statements that can't be in the script.
  */
 static void
-append_instead(StringInfo out, const char *text, const char *problem, bool has_failed)
+append_instead(StringInfo out, const char *text, const char *problem, const char *sqlstate)
 {
 	script_append_comment(out, psprintf("not in this script: %s", problem));
 	script_append_comment(out, text);
-	if (has_failed)
-		appendStringInfoString(out, "DO $$ BEGIN RAISE 'what failed here is not in this script'; "
-		                            "END $$;\n");
+	if (!sqlstate)
+		return;
+	if (strlen(sqlstate) != 5 || strspn(sqlstate, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5)
+		sqlstate = "XX000";
+	appendStringInfo(out,
+	                 "DO $$ BEGIN RAISE 'what failed here is not in this script' USING ERRCODE = "
+	                 "'%s'; END $$;\n",
+	                 sqlstate);
+}
+
+/*
+ * Tells why a statement with text can't be in the script whatever its values: behind a COPY
+ * that fails psql may take what follows for its data, or data for what follows.
+ */
+static const char *
+text_problem(const Script *script, const ReadRun *run)
+{
+	if (!run->sqlstate || !script_has_copy_in(run->query, script->session->standard_strings))
+		return NULL;
+	return run->copy_in && run->copy_in->has_failed ? "the client gave the COPY up"
+	                                                : "the COPY failed";
+}
+
+/*
+ * Begins and ends what has COPY data behind it: should it fail, psql reads no further.
+ */
+static void
+append_guard(StringInfo out, bool is_on)
+{
+	appendStringInfo(out, "\\set ON_ERROR_STOP %s\n", is_on ? "on" : "off");
 }
 
 /*
@@ -78,17 +109,29 @@ static void
 flush_query(Script *script)
 {
 	StringInfo query = script->query;
+	bool has_data;
 
 	if (!query)
 		return;
 	script->query = NULL;
+	has_data = script->data->len > 0;
+	if (has_data && script->sqlstate && !script->problem)
+		script->problem = "it has COPY data and failed";
 	if (script->problem)
-		append_instead(script->text, query->data, script->problem, script->has_failed);
-	else if (script->is_generated)
-		script_append_generated(script->text, query->data);
+		append_instead(script->text, query->data, script->problem, script->sqlstate);
 	else
-		appendStringInfo(script->text, "%s;\n", query->data);
-	appendBinaryStringInfo(script->text, script->data->data, script->data->len);
+	{
+		if (has_data)
+			append_guard(script->text, true);
+		if (script->is_generated)
+			script_append_generated(script->text, query->data);
+		else
+			appendStringInfo(script->text, "%s;\n", query->data);
+		appendBinaryStringInfo(script->text, script->data->data, script->data->len);
+		if (has_data)
+			append_guard(script->text, false);
+	}
+	appendBinaryStringInfo(script->text, script->notes->data, script->notes->len);
 }
 
 /*
@@ -105,9 +148,10 @@ add_simple(Script *script, const ReadRun *run)
 	{
 		script->query = makeStringInfo();
 		script->data = makeStringInfo();
+		script->notes = makeStringInfo();
 		script->is_generated = false;
 		script->problem = NULL;
-		script->has_failed = false;
+		script->sqlstate = NULL;
 	}
 	else
 		appendStringInfoString(script->query, script->is_generated ? "; " : "\\; ");
@@ -125,13 +169,16 @@ add_simple(Script *script, const ReadRun *run)
 		appendStringInfoString(script->query, run->query);
 	}
 	if (run->query && script_is_masked(run->query, standard_strings))
-		script_append_comment(script->data, "(a secret in it was masked)");
+		script_append_comment(script->notes, "(a secret in it was masked)");
+	if (run->query && !script->problem)
+		script->problem = text_problem(script, run);
 	if (run->copy == READ_COPY_IN && !script->problem)
 		script->problem = script_append_copy(script->session, script->data, run);
 	if (run->copy == READ_COPY_BOTH)
 		script->problem = "it is a replication stream";
-	script->has_failed |= run->sqlstate != NULL;
-	append_error(script->data, run);
+	if (run->sqlstate)
+		script->sqlstate = pstrdup(run->sqlstate);
+	append_error(script->notes, run);
 }
 
 /*
@@ -308,6 +355,7 @@ add_extended(Script *script, const ReadRun *run)
 	ReadBytes *bytes;
 	const char *problem;
 	StringInfoData data;
+	bool has_data;
 
 	flush_query(script);
 	if (run->is_resumed)
@@ -323,20 +371,28 @@ add_extended(Script *script, const ReadRun *run)
 	problem = make_literals(script, run, &count, &literals, &bytes);
 	if (!run->query)
 		problem = "its text is not known";
-	else if (!problem && run->copy == READ_COPY_IN)
+	else if (!problem)
+		problem = text_problem(script, run);
+	if (!problem && run->copy == READ_COPY_IN)
 		problem = script_append_copy(script->session, &data, run);
 	if (run->query && script_is_transaction(run->query, standard_strings))
 		script->has_transaction = true;
+	has_data = !problem && data.len > 0;
+	if (has_data)
+		append_guard(script->text, true);
 	if (problem)
-		append_instead(script->text, run->query ? run->query : "", problem, run->sqlstate != NULL);
+		append_instead(script->text, run->query ? run->query : "", problem, run->sqlstate);
 	else if (!script_is_preparable(run->query, standard_strings))
 		append_plain(script, script_replace(run->query, standard_strings, count, literals));
 	else if (count == 0 && !is_prepared(script, run->statement_name))
 		append_plain(script, run->query);
 	else
 		append_execute(script, run, count, literals, bytes);
-	if (!problem)
+	if (has_data)
+	{
 		appendBinaryStringInfo(script->text, data.data, data.len);
+		append_guard(script->text, false);
+	}
 	if (run->query && script_is_masked(run->query, standard_strings))
 		script_append_comment(script->text, "(a secret in it was masked)");
 	if (run->is_suspended)
@@ -367,7 +423,7 @@ add_call(Script *script, const ReadRun *run)
 		problem = "its function is not known here";
 	if (problem)
 		append_instead(script->text, psprintf("call of function %u", function), problem,
-		               run->sqlstate != NULL);
+		               run->sqlstate);
 	else
 	{
 		appendStringInfo(script->text, "SELECT %s(", name);
@@ -401,7 +457,7 @@ take_run(void *arg, const ReadRun *run)
 			flush_query(script);
 			if (run->query)
 				append_instead(script->text, run->query, "its request is not in the record",
-				               run->sqlstate != NULL);
+				               run->sqlstate);
 			append_error(script->text, run);
 			break;
 	}
@@ -436,9 +492,12 @@ put_head(Script *script)
 	StringInfoData head;
 
 	initStringInfo(&head);
-	appendStringInfo(&head, "-- session %lld, user \"%s\", database \"%s\"\n",
-	                 (long long) session->session_id, session->user_name ? session->user_name : "",
-	                 session->database_name ? session->database_name : "");
+	script_append_comment(&head, psprintf("session %lld, user \"%s\", database \"%s\"",
+	                                      (long long) session->session_id,
+	                                      session->user_name ? session->user_name : "",
+	                                      session->database_name ? session->database_name : ""));
+	/* in which the reader gets it */
+	appendStringInfo(&head, "\\encoding %s\n", pg_get_client_encoding_name());
 	appendStringInfoString(&head, "\\set ON_ERROR_STOP off\n\\set AUTOCOMMIT on\n");
 	for (int i = 0; i < READ_SETTING_COUNT; i++)
 	{

@@ -45,6 +45,9 @@ extern bool script_is_preparable(const char *text, bool standard_strings);
 /* Tells whether a statement begins, ends or divides a transaction. */
 extern bool script_is_transaction(const char *text, bool standard_strings);
 
+/* Tells whether a text has a COPY FROM STDIN. */
+extern bool script_has_copy_in(const char *text, bool standard_strings);
+
 /* Tells whether secrets in a text were masked. */
 extern bool script_is_masked(const char *text, bool standard_strings);
 

@@ -65,15 +65,8 @@ script_append_copy(const ReadSession *session, StringInfo out, const ReadRun *ru
 
 	if (run->copy_is_binary)
 		return "COPY data is binary";
-	if (data && data->has_failed)
-		return "the client gave the COPY up";
 	if (!data || !data->has_end)
-	{
-		if (!run->sqlstate)
-			return "COPY data is not in the record to its end";
-		appendStringInfoString(out, "\\.\n"); /* it failed without reading any */
-		return NULL;
-	}
+		return "COPY data is not in the record to its end";
 	text = data_text(session, data, &len);
 	if (!text)
 		return "COPY data is no text";

@@ -80,20 +80,21 @@ script_append_generated(StringInfo out, const char *text)
 {
 	char *tag = pstrdup("$text$");
 
-	for (int i = 1; strstr(text, tag); i++)
+	/* nor may the text's end and the tag's begin make one */
+	for (int i = 1; strstr(psprintf("%s%s", text, tag), tag)[strlen(tag)] != '\0'; i++)
 		tag = psprintf("$text%d$", i);
 	appendStringInfo(out, "SELECT %s%s%s \\gexec\n", tag, text, tag);
 }
 
 /*
- * Appends text as comments; see script.h.
+ * Appends text as comments; see script.h.  psql ends one at a carriage return as well.
  */
 void
 script_append_comment(StringInfo out, const char *text)
 {
 	do
 	{
-		size_t len = strcspn(text, "\n");
+		size_t len = strcspn(text, "\r\n");
 
 		appendStringInfo(out, "-- %.*s\n", (int) len, text);
 		text += len;
@@ -172,6 +173,29 @@ script_is_preparable(const char *text, bool standard_strings)
 	                                    "values", "with",   "table",  "(",      NULL};
 
 	return begins_with(text, standard_strings, words);
+}
+
+/*
+ * Tells whether a text has a COPY FROM STDIN, or looks like that.
+ */
+bool
+script_has_copy_in(const char *text, bool standard_strings)
+{
+	size_t len = strlen(text);
+	size_t at = 0;
+	bool is_copy = false;
+
+	for (;;)
+	{
+		LexToken token = lex_next(text, len, &at, standard_strings);
+
+		if (token.kind == LEX_END)
+			return false;
+		if (lex_is_word(text, &token, "copy"))
+			is_copy = true;
+		else if (is_copy && lex_is_word(text, &token, "stdin"))
+			return true;
+	}
 }
 
 /*
