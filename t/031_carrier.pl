@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll);
-use PgwireTrace::Client;
+use PgwireTrace::Client qw(query);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -83,6 +83,30 @@ $server->sql("select pg_terminate_backend($backend)");
 ok($server->wait_for('select sum(sessions_open) = 0 from pgwire_trace.stat_relay'),
 	'a terminated session is not counted as open');
 is($server->side_sql('select 1'), '1', 'and the next one is served');
+
+# ---- a full board: clients are gone, their backends are still at work ----
+
+{
+	my $busy = "select count(*) from pg_stat_activity where query = 'select pg_sleep(300)'";
+	for my $round (1 .. 6) # twice max_sessions
+	{
+		my $gone;
+		poll(sub { $gone = eval { $server->connect_client } }) // die 'no session';
+		$gone->send_bytes(query('select pg_sleep(300)'));
+		$server->wait_for("select ($busy) = $round");
+		$gone->close(1);
+		$server->wait_for('select sum(sessions_open) = 0 from pgwire_trace.stat_relay');
+	}
+	is($server->sql($busy), '6', 'six backends that nobody waits for');
+	my $error = refusal($server->side_port, user => $user, database => 'postgres');
+	is($error->{C}, '53300', 'with all slots taken a client is refused');
+	like($error->{M}, qr/all slots are taken/, 'in these words');
+	is($server->sql('select 1'), '1', 'the main port is open');
+	$server->sql("select count(pg_terminate_backend(pid)) from pg_stat_activity where query ="
+		  . " 'select pg_sleep(300)'");
+	ok(poll(sub { !refusal($server->side_port, user => $user, database => 'postgres') }),
+		'when they are gone there is room');
+}
 
 # ---- earlier hooks ----
 

@@ -40,6 +40,7 @@ my %differs_md5 = (
 );
 
 my (@rows, @hba, @roles);
+my ($major) = `postgres --version` =~ /(\d+)/;
 
 # Adds a line of pg_hba.conf, unless the method is none.
 sub line
@@ -83,7 +84,7 @@ sub single
 {
 	my ($user, $lines, %row) = @_;
 
-	push @roles, "set password_encryption = 'scram-sha-256'; create role $user login password '$right'";
+	push @roles, "set password_encryption = 'scram-sha-256'; create role \"$user\" login password '$right'";
 	line('all', $user, '127.0.0.1/32', 'trust');
 	line('all', $user, '::1/128', 'trust');
 	push @hba, map { s/USER/$user/r } @$lines;
@@ -127,6 +128,18 @@ single('walsender', ['host replication USER all md5'], direct => 'in', replicati
 single('no_walsender', ['host postgres USER all trust'], direct => 'refused',
 	replication => 'true');
 single('logical', ['host postgres USER all md5'], direct => 'in', replication => 'database');
+single('file_list', ['host @databases,other @users all md5'], direct => 'in');
+single('not_in_file', ['host @databases @users all trust'], direct => 'refused');
+single('quoted_list', [ 'host "all",postgres "USER",nobody all md5' ], direct => 'in');
+single('With_Capitals', [ 'host postgres "With_Capitals" all password' ], direct => 'in');
+single('later_line', [ 'host other USER all trust', 'host postgres,other USER 10.78.0.0/16 trust',
+		'host all USER 10.77.0.2/32 md5', 'host all USER all trust' ], direct => 'in');
+if ($major >= 16)
+{
+	single('regex_user', ['host all /^regex_us(er|ed)$ all md5'], direct => 'in');
+	single('regex_database', [ 'host "/^post(gres)?$" USER all md5' ], direct => 'in');
+	single('no_regex', [ 'host /^other$ /^no_.*x$ all trust' ], direct => 'refused');
+}
 single('expired', ['host all USER all scram-sha-256'], direct => 'refused');
 single('no_login', ['host all USER all md5'], direct => 'refused');
 single('asks_ident', ['host all USER all ident'], direct => 'refused',
@@ -156,7 +169,7 @@ push @hba, 'host replication walsender,no_walsender,logical 127.0.0.1/32 trust';
 
 my $addresses = join ',', '127.0.0.1', PgwireTrace::Net::SERVER, PgwireTrace::Net::FAR_SERVER,
   PgwireTrace::Net::SERVER6;
-my $server = PgwireTrace->start('hba',
+my $server = PgwireTrace->start('hba', started => 0,
 	hba => join('', map { "$_\n" } 'local all all trust', 'host all ' . getpwuid($<) . ' 127.0.0.1/32 trust',
 		@hba),
 	conf => "listen_addresses = '$addresses'\npgwire_trace.listen_addresses = '$addresses'\n"
@@ -164,6 +177,10 @@ my $server = PgwireTrace->start('hba',
 	  . "log_line_prefix = '<%h %r> '\nlog_connections = on\n");
 my $node = $server->node;
 
+append_to_file($node->data_dir . '/databases', "postgres\n");
+append_to_file($node->data_dir . '/users', "nobody, file_list\n");
+$node->start;
+$server->create_extension;
 $server->sql("create database $_") for qw(other sameuser grouped);
 $server->sql(join(";\n", 'create role grouped', @roles, 'grant grouped to samerole, member',
 	'alter role walsender replication', 'alter role no_walsender replication',
@@ -172,6 +189,17 @@ $server->sql(join(";\n", 'create role grouped', @roles, 'grant grouped to samero
 
 cmp_ok(scalar @rows, '>=', 60, 'combinations: ' . scalar @rows);
 compare_logins($server, \@rows);
+
+# ---- no oracle ----
+
+for my $carrier (qw(trust scram-sha-256 md5 password))
+{
+	my ($row) = grep { $_->{name} eq "carrier $carrier, client reject, scram-sha-256 password right" } @rows;
+	my %job = (host => PgwireTrace::Net::SERVER, port => $server->side_port, user => $row->{user});
+	my ($good, $bad) = login_all({ %job, password => $right }, { %job, password => $wrong });
+	is($bad->{bytes}, $good->{bytes}, "carrier $carrier, rejected: the same bytes for a right and a wrong password");
+	like($good->{bytes}, qr/^45/, "carrier $carrier, rejected: and nothing is asked");
+}
 
 # ---- GSSAPI encryption, which the side port declines ----
 

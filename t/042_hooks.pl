@@ -156,6 +156,28 @@ sub carrier_ports
 	$client->close;
 }
 {
+	# the lines change while a login is under way: it is judged by those that it began with, as on
+	# the main port; the next one by the new ones
+	my $file = $node->data_dir . '/pg_hba.conf';
+	my $lines = slurp_file($file);
+	my ($client, $token) = next_token('open');
+	unlink $file;
+	append_to_file($file, $lines =~ s/^host all open,scrammed,.* trust$/host all open 127.0.0.1\/32 reject/mr);
+	$node->reload;
+	ok(poll(sub { (login_all({ host => '127.0.0.1', port => $node->port, user => 'open' }))[0]{verdict}
+				eq 'refused' }), 'pg_hba.conf is reloaded between the carrier\'s line and the client\'s');
+	unlink $hold;
+	like($client->until_ready, qr/^R.*Z$/, 'both are of the file of before');
+	$client->close;
+	is((login_all({ host => '127.0.0.1', port => $server->side_port, user => 'open' }))[0]{verdict},
+		'refused', 'the next login is judged by the new one');
+	unlink $file;
+	append_to_file($file, $lines);
+	$node->reload;
+	ok(poll(sub { (login_all({ host => '127.0.0.1', port => $server->side_port, user => 'open' }))[0]{verdict}
+				eq 'in' }), 'and back');
+}
+{
 	# a carrier that has lost its token is no ordinary client, whatever its own line says
 	my $strip = $node->data_dir . '/strip.open';
 	append_to_file($strip, '');

@@ -89,6 +89,24 @@ for my $method (sort keys %methods)
 	}
 }
 
+# the other ways to ask LDAP and RADIUS
+my %ways = (
+	ldap_search => "ldap ldapserver=127.0.0.1 ldapport=$ldap_port ldapbasedn=\"dc=test\""
+	  . ' ldapsearchattribute=uid',
+	ldap_filter => "ldap ldapserver=127.0.0.1 ldapport=$ldap_port ldapbasedn=\"dc=test\""
+	  . ' ldapsearchfilter="(mail=$username)"',
+	ldap_url => "ldap ldapurl=\"ldap://127.0.0.1:$ldap_port/dc=test?uid?sub\"",
+	radius_two => "radius radiusservers=\"127.0.0.1,127.0.0.1\" radiusports=\"$radius_port,$radius_port\""
+	  . ' radiussecrets="shared,shared" radiusidentifiers="one,two"',
+);
+for my $way (sort keys %ways)
+{
+	push @roles, $way;
+	push @hba, "host all $way 127.0.0.1/32 trust", "host all $way all $ways{$way}";
+	push @rows, map { { name => "$way, $_", user => $way, password => $_, expect => 'same', asks => 1,
+		direct => $_ eq $right ? 'in' : 'refused' } } $right, $wrong;
+}
+
 my $addresses = join ',', '127.0.0.1', PgwireTrace::Net::SERVER;
 my $server = PgwireTrace->start('methods',
 	hba => join('', map { "$_\n" } 'local all all trust', "host all $me 127.0.0.1/32 trust", @hba),

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
-use PgwireTrace::Client qw(message startup_packet);
+use PgwireTrace::Client qw(message query startup_packet);
 use PgwireTrace::Tls qw(make_certificates start_with_tls tls_client);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -86,6 +86,19 @@ is_deadline(held_for($server->connect_raw, pack('NN', 8, 80877104), ('') x 8, $s
 	is_deadline(Time::HiRes::time() - $begun, 'one that is asked for a password');
 }
 is((psql('', "select 'in' from pg_sleep(3)"))[1], 'in', 'nobody who is in');
+for my $case ([ 'a query', query('select 1') ], [ 'a password of 65,537 bytes', message('p', 'x' x 65533) ],
+	[ 'nothing of a password of 1 GB', 'p' . pack('N', 1 << 30) ], [ 'a negative length', "p\xff\xff\xff\xf0" ])
+{
+	my ($name, $bytes) = @$case;
+	my $client = $server->connect_raw;
+	my $begun = Time::HiRes::time();
+	$client->send_bytes(startup_packet(user => 'asked', database => 'postgres'));
+	$client->receive(10);
+	$client->send_bytes($bytes);
+	is($client->until_closed(30), 'E', "who answers a question with $name is refused");
+	is($client->{error}{C}, '08P01', "$name: as a protocol violation");
+	cmp_ok(Time::HiRes::time() - $begun, '<', DEADLINE - 0.5, "$name: at once");
+}
 
 # ---- startup packets ----
 

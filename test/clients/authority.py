@@ -1,4 +1,4 @@
-"""A stand-in for what servers ask about passwords: LDAP simple binds and RADIUS, on the loopback.
+"""A stand-in for what servers ask about passwords: LDAP binds and searches, and RADIUS, on the loopback.
 
 authority.py PASSWORD SECRET prints the ports of LDAP (TCP) and RADIUS (UDP) and serves until its
 standard input is closed. One password is right for everybody.
@@ -20,21 +20,49 @@ def element(data, at):
     return data[at], data[begin:begin + length], begin + length
 
 
+def wrap(tag, *parts):
+    """Writes a BER element of less than 128 bytes."""
+    contents = b''.join(parts)
+    return bytes([tag, len(contents)]) + contents
+
+
+def bind_outcome(request, password):
+    """Returns the result code of a bind; an anonymous one, before a search, may."""
+    _, _, at = element(request, 0)
+    _, name, at = element(request, at)
+    _, given, _ = element(request, at)
+    return 0 if given.decode() == password or not name else 49
+
+
+def found(number, request):
+    """Returns a search's only entry: its filter's value, under the base that it names."""
+    _, base, at = element(request, 0)
+    for _ in range(5):
+        _, _, at = element(request, at)
+    _, rule, _ = element(request, at)
+    _, attribute, at = element(rule, 0)
+    _, value, _ = element(rule, at)
+    name = attribute + b'=' + value + b',' + base
+    return wrap(0x30, number, wrap(0x64, wrap(4, name), wrap(0x30)))
+
+
 def serve_ldap(connection, password):
-    """Answers the binds of a connection."""
+    """Answers the binds and searches of a connection."""
     with connection:
         while data := connection.recv(4096):
             _, message, _ = element(data, 0)
             _, number, at = element(message, 0)
             kind, request, _ = element(message, at)
-            if kind != 0x60:  # no bind: unbind ends the connection
+            number = wrap(2, number)
+            if kind == 0x60:
+                outcome, tag = bind_outcome(request, password), 0x61
+            elif kind == 0x63:
+                connection.sendall(found(number, request))
+                outcome, tag = 0, 0x65
+            else:  # unbind
                 return
-            _, _, at = element(request, 0)
-            _, _, at = element(request, at)
-            _, given, _ = element(request, at)
-            outcome = 0 if given.decode() == password else 49
-            answer = bytes([2, len(number)]) + number + bytes([0x61, 7, 10, 1, outcome, 4, 0, 4, 0])
-            connection.sendall(bytes([0x30, len(answer)]) + answer)
+            result = wrap(tag, bytes([10, 1, outcome]), wrap(4), wrap(4))
+            connection.sendall(wrap(0x30, number, result))
 
 
 def accept_ldap(listener, password):

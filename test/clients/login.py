@@ -4,7 +4,7 @@ Reads one JSON object a line: host, port, source (address to come from; none: th
 user, password, database, replication, query, tls (true, or a list of certificate and key files),
 gss (true: asks for GSSAPI encryption first, and goes on without).
 Writes one a line: verdict (in, refused, closed), requests (the authentication codes that the server
-sent), sqlstate, message, hint, error (of the connection), the query's only row, and the port that it came from.
+sent), bytes (everything that the server sent, as hex), sqlstate, message, hint, error (of the connection), the query's only row, and the port that it came from.
 """
 import base64
 import hashlib
@@ -24,6 +24,7 @@ class Connection:
 
     def __init__(self, job):
         self.job = job
+        self.received = b''
         family = socket.AF_INET6 if ':' in job['host'] else socket.AF_INET
         if job['host'].startswith('/'):
             self.socket = socket.socket(socket.AF_UNIX)
@@ -63,6 +64,7 @@ class Connection:
             if not piece:
                 raise EOFError
             data += piece
+        self.received += data
         return data
 
     def receive(self):
@@ -121,41 +123,48 @@ def error_fields(body):
             for item in body.split(b'\0') if item}
 
 
+def talk(connection, login, result):
+    """Answers what the server asks, and notes what it says."""
+    query = connection.job.get('query')
+    while True:
+        kind, body = connection.receive()
+        if kind == b'R':
+            code = struct.unpack('!I', body[:4])[0]
+            result['requests'].append(code)
+            if code in (7, 9):
+                return  # GSSAPI and SSPI: there is no ticket
+            login.answer(code, body[4:])
+        elif kind == b'E':
+            fields = error_fields(body)
+            result.update(sqlstate=fields['C'], message=fields['M'], hint=fields.get('H'))
+            if result['verdict'] == 'closed':
+                result['verdict'] = 'refused'
+                return
+        elif kind == b'D':
+            size = struct.unpack('!I', body[2:6])[0]
+            result['row'] = body[6:6 + size].decode()
+        elif kind == b'Z':
+            is_over = result['verdict'] == 'in' or not query
+            result['verdict'] = 'in'
+            if is_over:
+                connection.send(b'X', b'')
+                return
+            connection.send(b'Q', query.encode() + b'\0')
+
+
 def run(job):
     """Logs in and runs the query; returns what is to be told."""
     result = {'verdict': 'closed', 'requests': []}
     connection = Connection(job)
-    login = Login(connection)
     if not job['host'].startswith('/'):
         result['port'] = connection.socket.getsockname()[1]
     connection.send_startup()
     try:
-        while True:
-            kind, body = connection.receive()
-            if kind == b'R':
-                code = struct.unpack('!I', body[:4])[0]
-                result['requests'].append(code)
-                if code in (7, 9):
-                    return result  # GSSAPI and SSPI: there is no ticket
-                login.answer(code, body[4:])
-            elif kind == b'E':
-                fields = error_fields(body)
-                result.update(sqlstate=fields['C'], message=fields['M'], hint=fields.get('H'))
-                if result['verdict'] == 'closed':
-                    result['verdict'] = 'refused'
-                    return result
-            elif kind == b'D':
-                size = struct.unpack('!I', body[2:6])[0]
-                result['row'] = body[6:6 + size].decode()
-            elif kind == b'Z':
-                if result['verdict'] == 'in' or not job.get('query'):
-                    result['verdict'] = 'in'
-                    connection.send(b'X', b'')
-                    return result
-                result['verdict'] = 'in'
-                connection.send(b'Q', job['query'].encode() + b'\0')
+        talk(connection, Login(connection), result)
     except (EOFError, ConnectionResetError):
-        return result
+        pass
+    result['bytes'] = connection.received.hex()
+    return result
 
 
 def main():
