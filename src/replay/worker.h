@@ -121,6 +121,28 @@ extern StatementKinds *replay_kinds_begin(void);
 /* Returns why a request is not read-only; NULL: it is. */
 extern const char *replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len);
 
+/* What a text does to the state of its session. */
+typedef enum StateKind
+{
+	STATE_NONE,
+	STATE_SET, /* nothing but SET and RESET */
+	STATE_PREPARE,
+	STATE_DEALLOCATE,
+	STATE_DEALLOCATE_ALL,
+	STATE_DISCARD /* ALL */
+} StateKind;
+
+typedef struct StateChange
+{
+	StateKind kind;
+	const char *name; /* of a prepared statement */
+} StateChange;
+
+extern StateChange replay_text_state(const char *text, Size len);
+
+/* Whether a request could end a SET SESSION AUTHORIZATION. */
+extern bool replay_request_leaves_user(const uint8 *request, Size len);
+
 /* Whether a request holds a text of which the record masked something. */
 extern bool replay_request_is_masked(const uint8 *request, Size len);
 

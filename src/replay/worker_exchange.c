@@ -64,7 +64,8 @@ decide(Planner *planner, const char **reason)
 	if (request->read_only || request->settings.ordering != ORDERING_NONE)
 		writes = replay_request_writes(planner->kinds, (uint8 *) planner->bytes.data,
 		                               (Size) planner->bytes.len);
-	take_turn(planner, writes != NULL);
+	planner->writes = writes != NULL;
+	take_turn(planner, planner->writes);
 	if (at < request->since || at >= request->until)
 	{
 		*reason = "it began outside of the time range";
@@ -78,6 +79,12 @@ decide(Planner *planner, const char **reason)
 	if (replay_request_is_masked((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
 	{
 		*reason = "the record masked a secret in it";
+		return PLAN_SKIPPED;
+	}
+	if (request->settings.sets_authorization &&
+	    replay_request_leaves_user((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
+	{
+		*reason = "it would not be its user's any more: see option session_authorization";
 		return PLAN_SKIPPED;
 	}
 	return PLAN_SEND;
@@ -104,6 +111,26 @@ find_after(Planner *planner)
 }
 
 /*
+ * Takes from an exchange what goes into the session's prelude.
+ */
+static void
+take_for_prelude(Planner *planner, PlanOutcome outcome)
+{
+	const PlanExchange *exchange = &planner->exchange;
+	WireSpan request = {(uint8 *) planner->bytes.data, (size_t) planner->bytes.len};
+	WireSpan answer = {(uint8 *) planner->answer.data, (size_t) planner->answer.len};
+	bool is_plain = planner->status == 'I' && exchange->transaction_status == 'I';
+
+	if (outcome == PLAN_SEND)
+		planner_prelude_send(planner, request);
+	else
+		planner_prelude_pass(planner->prelude, request, answer,
+		                     is_plain && exchange->sqlstate[0] == 0 &&
+		                         !(planner->request->read_only && planner->writes));
+	planner->status = exchange->transaction_status;
+}
+
+/*
  * Adds the exchange whose parts are together to the plan.
  */
 static void
@@ -121,6 +148,7 @@ finish_exchange(Planner *planner)
 	outcome = decide(planner, &reason);
 	exchange->outcome = (uint8) outcome;
 	find_after(planner);
+	take_for_prelude(planner, outcome);
 	if (outcome != PLAN_SEND)
 	{
 		planner->filtered += outcome == PLAN_FILTERED;
@@ -259,17 +287,24 @@ planner_read_exchanges(Planner *planner, int64 session_id)
 	planner->turn = PG_INT64_MIN;
 	planner->filtered = planner->skipped = 0;
 	planner->kinds = replay_kinds_begin();
+	planner->prelude = planner_prelude_begin();
+	planner->status = 'I';
 	initStringInfo(&planner->bytes);
 	initStringInfo(&planner->answer);
 	portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
 	for (;;)
 	{
+		SPITupleTable *fetched;
+		uint64 count;
+
 		SPI_cursor_fetch(portal, true, PLANNER_FETCH_ROWS);
-		if (SPI_processed == 0)
+		fetched = SPI_tuptable;
+		count = SPI_processed;
+		if (count == 0)
 			break;
-		for (uint64 i = 0; i < SPI_processed; i++)
-			take_part(planner, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		SPI_freetuptable(SPI_tuptable);
+		for (uint64 i = 0; i < count; i++)
+			take_part(planner, fetched->vals[i], fetched->tupdesc);
+		SPI_freetuptable(fetched);
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);

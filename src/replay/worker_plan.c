@@ -212,8 +212,10 @@ add_session(Planner *planner, const SessionFacts *facts, const char *conninfo)
 	if (writer)
 		session.first = writer->exchange_count;
 	session.conninfo = number_conninfo(planner, conninfo);
+	planner->user = facts->user;
 	planner_read_exchanges(planner, facts->session_id);
 	session.count = planner->count;
+	planner_prelude_finish(planner, &session);
 	if (writer && !plan_add_session(writer, &session))
 		planner_cannot_write(planner);
 	planner->summary->filtered += planner->filtered;

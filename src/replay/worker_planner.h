@@ -8,9 +8,12 @@
 
 #include "replay/worker.h"
 
+#include "wire/wire.h"
+
 #define PLANNER_FETCH_ROWS 100
 
 typedef struct PlannerCancels PlannerCancels;
+typedef struct Prelude Prelude;
 
 typedef struct Planner
 {
@@ -30,9 +33,13 @@ typedef struct Planner
 
 	/* the session in hand */
 	int64 session_id;
+	const char *user;
 	StatementKinds *kinds;
+	Prelude *prelude;
+	char status;           /* of the transaction, behind the last exchange */
 	PlanExchange exchange; /* its parts so far */
 	bool has_exchange;
+	bool writes; /* it is not known to only read; not found out where nobody asks */
 	uint64 response_bytes;
 	StringInfoData bytes; /* of the exchange's request */
 	StringInfoData answer;
@@ -57,6 +64,19 @@ extern void planner_cannot_write(const Planner *planner);
 
 /* Reads a session's exchanges into the plan. */
 extern void planner_read_exchanges(Planner *planner, int64 session_id);
+
+/* ---- worker_prelude.c ---- */
+
+/* Begins what goes before a session's exchanges. */
+extern Prelude *planner_prelude_begin(void);
+
+/* Takes an exchange that is not sent, and one that is. */
+extern void planner_prelude_pass(Prelude *prelude, WireSpan request, WireSpan answer,
+                                 bool takes_queries);
+extern void planner_prelude_send(Planner *planner, WireSpan request);
+
+/* Gives the session its prelude. */
+extern void planner_prelude_finish(Planner *planner, PlanSession *session);
 
 /* ---- worker_cancel.c ---- */
 

@@ -1,6 +1,7 @@
 /*
  * worker_read_only.c
- *	  Whether a request only reads, by the server's own raw parser.
+ *	  What a request would do, by the server's own raw parser: whether it only reads,
+ *	  what it makes of its session's state.
  *
  * A request is filtered when any statement in it is not known to read only.  What is
  * allowed is listed; what is not in the list is refused, so a kind of statement that
@@ -10,10 +11,12 @@
  */
 #include "replay/worker.h"
 
+#include "catalog/pg_collation.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "replay/outline.h"
+#include "utils/formatting.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -198,6 +201,30 @@ why_not_read_only(Node *statement)
 }
 
 /*
+ * Parses a text in the current memory context.  False: it does not parse here.
+ */
+static bool
+parse_text(const char *text, Size len, List **statements)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool volatile parses = true;
+
+	/* PG_TRY: recorded text may be anything; the parser holds nothing but memory */
+	PG_TRY();
+	{
+		*statements = raw_parser(pnstrdup(text, len), RAW_PARSE_DEFAULT);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		parses = false;
+	}
+	PG_END_TRY();
+	return parses;
+}
+
+/*
  * Judges a text.  One that does not parse here may on the target, and is refused.
  */
 static const char *
@@ -206,27 +233,72 @@ judge_text(WireSpan text)
 	MemoryContext context =
 	    AllocSetContextCreate(CurrentMemoryContext, "replay parse", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(context);
-	const char *volatile reason = NULL;
+	const char *reason = NULL;
+	List *statements;
+	ListCell *cell;
 
-	/* PG_TRY: recorded text may be anything; the parser holds nothing but memory */
-	PG_TRY();
-	{
-		ListCell *cell;
-
-		foreach (cell, raw_parser(pnstrdup((const char *) text.data, text.len), RAW_PARSE_DEFAULT))
+	if (!parse_text((const char *) text.data, text.len, &statements))
+		reason = "it does not parse";
+	else
+		foreach (cell, statements)
 			if (!reason)
 				reason = why_not_read_only(((RawStmt *) lfirst(cell))->stmt);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		reason = "it does not parse";
-	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(context);
 	return reason;
+}
+
+/*
+ * Tells whether a statement sets something for the rest of its session.
+ */
+static bool
+is_session_set(Node *statement)
+{
+	VariableSetStmt *set = (VariableSetStmt *) statement;
+
+	return IsA(statement, VariableSetStmt) && !set->is_local &&
+	       !(set->kind == VAR_SET_MULTI && strcmp(set->name, "TRANSACTION") == 0);
+}
+
+/*
+ * Finds what a statement does to the state of its session.
+ */
+static StateChange
+state_of(Node *statement)
+{
+	DeallocateStmt *deallocate = (DeallocateStmt *) statement;
+
+	if (is_session_set(statement))
+		return (StateChange){STATE_SET, NULL};
+	if (IsA(statement, PrepareStmt))
+		return (StateChange){STATE_PREPARE, ((PrepareStmt *) statement)->name};
+	if (IsA(statement, DeallocateStmt))
+		return deallocate->name ? (StateChange){STATE_DEALLOCATE, deallocate->name}
+		                        : (StateChange){STATE_DEALLOCATE_ALL, NULL};
+	if (IsA(statement, DiscardStmt) && ((DiscardStmt *) statement)->target == DISCARD_ALL)
+		return (StateChange){STATE_DISCARD, NULL};
+	return (StateChange){STATE_NONE, NULL};
+}
+
+/*
+ * Finds what a text does to the state of its session; see worker.h.
+ */
+StateChange
+replay_text_state(const char *text, Size len)
+{
+	StateChange change = {STATE_NONE, NULL};
+	List *statements;
+	ListCell *cell;
+
+	if (!parse_text(text, len, &statements) || statements == NIL)
+		return change;
+	change = state_of(linitial_node(RawStmt, statements)->stmt);
+	if (list_length(statements) == 1)
+		return change;
+	foreach (cell, statements)
+		if (!is_session_set(lfirst_node(RawStmt, cell)->stmt))
+			change.kind = STATE_NONE;
+	return change;
 }
 
 /*
@@ -304,36 +376,87 @@ replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len)
 }
 
 /*
+ * Finds the next text of a request; false: there is none.
+ */
+static bool
+next_text(const uint8 *request, Size len, Size *at, WireSpan *text)
+{
+	WireValue values[WIRE_MAX_FIELDS];
+	WireMessageId id;
+	WireSpan body;
+	Size used;
+
+	while ((used = outline_message(WIRE_FRONTEND, (WireSpan){request, len}, *at, &id, &body)) > 0)
+	{
+		*at += used;
+		if (id != WIRE_MSG_Query && id != WIRE_MSG_Parse)
+			continue;
+		wire_decode(id, body.data, body.len, values);
+		*text =
+		    id == WIRE_MSG_Query ? values[WIRE_Query_query].bytes : values[WIRE_Parse_query].bytes;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Tells whether a statement could end a SET SESSION AUTHORIZATION.
+ */
+static bool
+leaves_user(Node *statement)
+{
+	VariableSetStmt *set = (VariableSetStmt *) statement;
+
+	if (IsA(statement, VariableSetStmt))
+		return set->name && strcmp(set->name, "session_authorization") == 0;
+	if (IsA(statement, PrepareStmt))
+		return leaves_user(((PrepareStmt *) statement)->query);
+	return IsA(statement, DiscardStmt) && ((DiscardStmt *) statement)->target == DISCARD_ALL;
+}
+
+/*
+ * Tells whether a request could end a SET SESSION AUTHORIZATION; see worker.h.  A text
+ * that does not parse here may on the target.
+ */
+bool
+replay_request_leaves_user(const uint8 *request, Size len)
+{
+	bool found = false;
+	WireSpan text;
+	Size at = 0;
+
+	while (!found && next_text(request, len, &at, &text))
+	{
+		char *lower = str_tolower((const char *) text.data, text.len, C_COLLATION_OID);
+		List *statements = NIL;
+		ListCell *cell;
+
+		if (!strstr(lower, "authorization") && !strstr(lower, "discard"))
+			continue;
+		found = strstr(lower, "set_config") || strstr(lower, "pg_settings") ||
+		        !parse_text((const char *) text.data, text.len, &statements);
+		foreach (cell, statements)
+			found = found || leaves_user(lfirst_node(RawStmt, cell)->stmt);
+	}
+	return found;
+}
+
+/*
  * Tells whether the record masked something in a request's texts; see worker.h.
  */
 bool
 replay_request_is_masked(const uint8 *request, Size len)
 {
-	WireValue values[WIRE_MAX_FIELDS];
-	WireMessageId id;
-	WireSpan body;
-	Size at = 0;
-	Size used;
 	bool found = false;
+	WireSpan text;
+	Size at = 0;
 
-	while (!found &&
-	       (used = outline_message(WIRE_FRONTEND, (WireSpan){request, len}, at, &id, &body)) > 0)
+	while (!found && next_text(request, len, &at, &text))
 	{
-		WireSpan text = {NULL, 0};
+		char *copy = pnstrdup((const char *) text.data, text.len);
 
-		at += used;
-		if (id != WIRE_MSG_Query && id != WIRE_MSG_Parse)
-			continue;
-		wire_decode(id, body.data, body.len, values);
-		text =
-		    id == WIRE_MSG_Query ? values[WIRE_Query_query].bytes : values[WIRE_Parse_query].bytes;
-		if (text.len > 0)
-		{
-			char *copy = pnstrdup((const char *) text.data, text.len);
-
-			found = wire_mask_query(copy, text.len, true);
-			pfree(copy);
-		}
+		found = wire_mask_query(copy, text.len, true);
+		pfree(copy);
 	}
 	return found;
 }

@@ -23,6 +23,7 @@ struct ReplayTarget
 	PQconninfoOption *options; /* libpq's memory; the process ends before it matters */
 	bool by_superuser;
 	bool read_only;
+	bool sets_authorization;
 	const char *token;    /* to show to this server's relays; NULL: the target is another */
 	const char *user;     /* that the conninfo names, or libpq's default */
 	const char *database; /* NULL: the session's own */
@@ -124,6 +125,7 @@ replay_target_open(const ReplayRequest *request)
 	target->options = parse(conninfo, "argument \"target\"");
 	target->by_superuser = request->by_superuser;
 	target->read_only = request->read_only;
+	target->sets_authorization = request->settings.sets_authorization;
 	target->token = may_be_side_port(request, target->options) ? request->token : NULL;
 	target->user = find(target->options, "user");
 	target->database = find(target->options, "dbname");
@@ -258,7 +260,9 @@ replay_target_conninfo(ReplayTarget *target, const char *user, const char *datab
                        List *parameters, const char **reason)
 {
 	/* whoever else named the target could name one that is after the passwords */
-	char *credential = target->by_superuser ? find_credential(user, database) : NULL;
+	char *credential = target->by_superuser && !target->sets_authorization
+	                       ? find_credential(user, database)
+	                       : NULL;
 	PQconninfoOption *over = credential ? parse(credential, "replay_credential") : NULL;
 	const char *login = over ? find(over, "user") : NULL;
 	const char *connect_to = over ? find(over, "dbname") : NULL;
@@ -267,7 +271,9 @@ replay_target_conninfo(ReplayTarget *target, const char *user, const char *datab
 	char *options = startup_options(target, parameters);
 	StringInfoData out;
 
-	if (!over && (!target->user || strcmp(user, target->user) != 0))
+	if (target->sets_authorization)
+		login = target->user;
+	else if (!over && (!target->user || strcmp(user, target->user) != 0))
 	{
 		*reason = "no credentials: its user is not the target's, and replay_credential has no row";
 		return NULL;
