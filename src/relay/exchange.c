@@ -10,6 +10,7 @@
 /* Spare exchanges that the pool keeps, and how much memory each may keep. */
 #define POOL_KEEPS 256
 #define BUFFER_KEEPS 4096
+#define PASSAGES_MOVED 1024 /* to make room for one that comes late */
 
 /*
  * Makes an empty exchange, from the spare ones if there is one.
@@ -115,7 +116,8 @@ passages_until(const Passage *passages, size_t count, int64_t at)
  * entry; so is what passed while nothing of it was kept, or a COPY of hours
  * would fill the memory with times of bytes that nobody can see.  A bare Sync
  * comes to its exchange late, when what was answered behind it is there already:
- * entries are in the order of time.
+ * entries are in the order of time.  One that comes far too late, as when a client
+ * sends a Sync with each CopyData, counts as passed now.
  */
 static void
 note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, size_t len,
@@ -129,6 +131,12 @@ note_passage(ExchangePool *pool, Exchange *exchange, WireDirection direction, si
 
 	if (count > 0 && passages[count - 1].at > now)
 		place = passages_until(passages, count, now);
+	if (count - place > PASSAGES_MOVED)
+	{
+		exchange->is_truncated = true; /* of the time when they passed */
+		place = count;
+		entry.at = now = passages[count - 1].at;
+	}
 	if (place > 0 && (passages[place - 1].bytes & 1) == low &&
 	    (passages[place - 1].at == now || !kept))
 	{

@@ -670,6 +670,23 @@ test_many(void)
 	      seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain);
 	tracker_end(&tracker, 100);
 	tracker_free(&tracker);
+
+	start(&tracker);
+	feed_many(&tracker, false, "Q", 1);
+	feed_many(&tracker, true, "G", 1);
+	for (int i = 0; i < many; i++)
+	{
+		static const uint8_t piece[] = {'d', 0, 0, 0, 5, 'a', 'S', 0, 0, 0, 4};
+
+		tracker_frontend(&tracker, piece, 6, 20 + 2 * i);
+		tracker_frontend(&tracker, piece + 6, 5, 21 + 2 * i);
+	}
+	tracker_frontend(&tracker, (const uint8_t *) "c\0\0\0\4", 5, 20 + 2 * many);
+	tracker_backend(&tracker, (const uint8_t *) "C\0\0\0\13COPY 1\0Z\0\0\0\5I", 18, 21 + 2 * many);
+	check("Syncs that a COPY has swallowed",
+	      seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain);
+	tracker_end(&tracker, 30 + 2 * many);
+	tracker_free(&tracker);
 }
 
 /*
