@@ -50,6 +50,13 @@
 #define COMPAT_SET_AUTH_METHOD(method) ((void) (method))
 #endif
 
+/* 16 lets pg_hba.conf include other files. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_HBA_FILE(line) ((line)->sourcefile ? (line)->sourcefile : HbaFileName)
+#else
+#define COMPAT_HBA_FILE(line) ((void) (line), HbaFileName)
+#endif
+
 /* 18 made log_connections a list of what to log. */
 #if PG_VERSION_NUM >= 180000
 #include "tcop/backend_startup.h"

@@ -128,8 +128,9 @@ finish_asked(Port *port, int status)
 		auth_tell(&door, port, STATUS_ERROR);
 		ereport(FATAL, (errcode(ERRCODE_INVALID_PASSWORD), /* as the server says it */
 		                errmsg("password authentication failed for user \"%s\"", port->user_name),
-		                errdetail_log("Connection matched pg_hba.conf line %d: \"%s\"",
-		                              door.line->linenumber, door.line->rawline)));
+		                errdetail_log("Connection matched file \"%s\" line %d: \"%s\"",
+		                              COMPAT_HBA_FILE(door.line), door.line->linenumber,
+		                              door.line->rawline)));
 	}
 	COMPAT_SET_AUTH_METHOD(door.line->auth_method);
 	auth_tell(&door, port, status);

@@ -29,10 +29,11 @@
 static int
 detail_lines(const AuthDoor *door)
 {
-	return errdetail_log("Client matched pg_hba.conf line %d: \"%s\"; the carrier matched line "
-	                     "%d: \"%s\".",
-	                     door->line->linenumber, door->line->rawline ? door->line->rawline : "",
-	                     door->carrier->linenumber,
+	return errdetail_log("Client matched file \"%s\" line %d: \"%s\"; the carrier matched file "
+	                     "\"%s\" line %d: \"%s\".",
+	                     COMPAT_HBA_FILE(door->line), door->line->linenumber,
+	                     door->line->rawline ? door->line->rawline : "",
+	                     COMPAT_HBA_FILE(door->carrier), door->carrier->linenumber,
 	                     door->carrier->rawline ? door->carrier->rawline : "");
 }
 
@@ -214,12 +215,13 @@ auth_check_peer(AuthDoor *door, Port *port)
 	COMPAT_SET_AUTH_METHOD(uaPeer);
 	if (name && COMPAT_LOGS_AUTHENTICATION)
 		ereport(LOG, (errmsg("connection authenticated: identity=\"%s\" method=peer (%s:%d)", name,
-		                     HbaFileName, door->line->linenumber)));
+		                     COMPAT_HBA_FILE(door->line), door->line->linenumber)));
 	if (name && check_usermap(door->line->usermap, port->user_name, name, false) == STATUS_OK)
 		return;
 	auth_tell(door, port, STATUS_ERROR);
 	ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 	                errmsg("Peer authentication failed for user \"%s\"", port->user_name),
-	                errdetail_log("Connection matched pg_hba.conf line %d: \"%s\"",
-	                              door->line->linenumber, door->line->rawline)));
+	                errdetail_log("Connection matched file \"%s\" line %d: \"%s\"",
+	                              COMPAT_HBA_FILE(door->line), door->line->linenumber,
+	                              door->line->rawline)));
 }

@@ -1,7 +1,7 @@
 """Logs in, message by message, and says how it went: what a driver would not tell.
 
 Reads one JSON object a line: host, port, source (address to come from; none: the kernel's choice),
-user, password, database, replication, query, tls (true, or a list of certificate and key files),
+user, password (of OAuth: the token), database, replication, query, tls (true, or a list of certificate and key files),
 gss (true: asks for GSSAPI encryption first, and goes on without).
 Writes one a line: verdict (in, refused, closed), requests (the authentication codes that the server
 sent), bytes (everything that the server sent, as hex), sqlstate, message, hint, error (of the connection), the query's only row, and the port that it came from.
@@ -88,6 +88,7 @@ class Login:
         self.connection = connection
         self.password = connection.job.get('password', '').encode()
         self.first_bare = self.salted = self.nonce = b''
+        self.is_bearer = False
 
     def answer(self, code, data):
         if code == 3:
@@ -97,14 +98,18 @@ class Login:
             inner = hashlib.md5(self.password + user).hexdigest().encode()
             self.connection.send(b'p', b'md5' + hashlib.md5(inner + data).hexdigest().encode()
                                  + b'\0')
+        elif code == 10 and data.startswith(b'OAUTHBEARER\0'):
+            self.is_bearer = True
+            self.send_initial(b'OAUTHBEARER', b'n,,\1auth=Bearer ' + self.password + b'\1\1')
         elif code == 10:
             self.nonce = base64.b64encode(os.urandom(18))
             self.first_bare = b'n=,r=' + self.nonce
-            initial = b'n,,' + self.first_bare
-            self.connection.send(b'p', b'SCRAM-SHA-256\0' + struct.pack('!I', len(initial))
-                                 + initial)
+            self.send_initial(b'SCRAM-SHA-256', b'n,,' + self.first_bare)
         elif code == 11:
-            self.connection.send(b'p', self.final(data))
+            self.connection.send(b'p', b'\1' if self.is_bearer else self.final(data))
+
+    def send_initial(self, mechanism, data):
+        self.connection.send(b'p', mechanism + b'\0' + struct.pack('!I', len(data)) + data)
 
     def final(self, server_first):
         fields = dict(item.split(b'=', 1) for item in server_first.split(b','))
