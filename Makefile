@@ -81,7 +81,7 @@ TAP_TESTS = \
 	t/011_shutdown.pl t/012_settings.pl t/013_door.pl t/014_flow.pl t/015_replication.pl \
 	t/016_trace.pl t/017_diff.pl \
 	t/018_corpora.pl t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl t/023_keeping.pl t/024_by_hand.pl t/025_upgrade.pl \
-	t/026_newer.pl t/027_newer_hba.pl \
+	t/026_newer.pl t/027_newer_hba.pl t/028_other_version.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl t/034_redaction.pl \
 	t/040_hba.pl \
 	t/041_startup.pl \
@@ -103,7 +103,7 @@ TAP_TESTS = \
 # What `make test` runs with other PostgreSQLs: where versions differ most.
 OTHER_VERSIONS = 17 18
 VERSION_TESTS = unit sql isolation t/001_basic.pl t/003_pairing.pl t/013_door.pl t/026_newer.pl \
-	t/027_newer_hba.pl t/050_tls.pl
+	t/027_newer_hba.pl t/028_other_version.pl t/050_tls.pl
 
 # ---- what PGXS is told ----
 

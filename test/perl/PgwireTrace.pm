@@ -60,12 +60,14 @@ sub run_client
 }
 
 # Makes a server and starts it. Options: conf (more settings), fault (the build that dies on
-# request), preload (0: without the library), extension (0: not created), database (recorded
-# one), hba (contents of pg_hba.conf), started (0: not).
+# request), install (another installation), preload (0: without the library), extension (0: not
+# created), database (recorded one), hba (contents of pg_hba.conf), initdb (more of its options),
+# started (0: not).
 sub start
 {
 	my ($class, $name, %options) = @_;
-	my @where = $options{fault} ? (install_path => $ENV{PGWT_FAULT_INSTALL}) : ();
+	my $install = $options{fault} ? $ENV{PGWT_FAULT_INSTALL} : $options{install};
+	my @where = $install ? (install_path => $install) : ();
 	my $node = PostgreSQL::Test::Cluster->new($name, @where);
 	my $self = bless {
 		node => $node,
@@ -73,7 +75,7 @@ sub start
 		database => $options{database} // 'postgres',
 	}, $class;
 
-	$node->init;
+	$node->init(extra => $options{initdb} // []);
 	$node->append_conf('postgresql.conf', $self->_settings(%options));
 	if (defined $options{hba})
 	{
