@@ -131,7 +131,7 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 REPLAY_PLAIN_FILES = \
 	aside cancel child compare connect judge life order outline plan player report schedule types values
 REPLAY_FILES = \
-	worker worker_cancel worker_exchange worker_plan worker_prelude worker_read_only worker_record worker_slot worker_store \
+	worker worker_cancel worker_exchange worker_noise worker_plan worker_prelude worker_read_only worker_record worker_slot worker_store \
 	worker_target worker_types
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
 LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)

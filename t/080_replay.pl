@@ -289,6 +289,35 @@ is($server->sql("select string_agg(what, ',' order by what) from pgwire_trace.re
 is($server->sql("select count(*) from pgwire_trace.replay_compare($again, $again)"), '0',
 	'a run does not differ from itself');
 
+# what is noise is found by replaying twice; a column that both replays have otherwise than recorded is none
+reset_all();
+$client = $server->connect_client;
+$client->send_bytes(PgwireTrace::Client::query("select name, clock_timestamp() as at from item where id = 3; select random() as r")
+	  . PgwireTrace::Client::parse('select clock_timestamp(), id, name from item where id = $1', 'undescribed')
+	  . join('', map { PgwireTrace::Client::bind_portal(statement => 'undescribed', values => [$_])
+			. PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message() } 3, 4));
+$client->until_ready(3);
+$client->send_bytes(PgwireTrace::Client::terminate());
+ok($server->flush, 'recorded');
+my $noisy = $server->sql('select pgwire_trace.last_session()');
+my @runs;
+$target->safe_psql('postgres', q(update item set name = 'changed' where id = 3));
+push @runs, replay("array[$noisy], timing => 'asap', compare => $_") for 4, 5;
+is(verdicts($runs[$_]), '1:data 1:data<1 2:data 3:data', 'all of it differs') for 0, 1;
+is($server->sql("select pgwire_trace.replay_learn_noise($runs[0], $runs[0])"), '0', 'one replay tells nothing');
+is($server->sql("select pgwire_trace.replay_learn_noise($runs[0], $runs[1])"), '3', 'two tell what is noise');
+is($server->sql("select string_agg(column_name, ' ' order by column_name) from pgwire_trace.replay_noise"),
+	'#1 at r', 'by name, or by number where nothing describes the rows');
+is($server->sql("select exchanges from pgwire_trace.replay_plan('$conninfo', array[$noisy]) where item = 'with noise rules'"),
+	'3', 'the plan says so');
+is(verdicts(replay("array[$noisy], timing => 'asap', compare => 5")), '1:data 2:data',
+	'then what was changed is left');
+$target->safe_psql('postgres', q(update item set name = 'item 3' where id = 3));
+is(verdicts(replay("array[$noisy], timing => 'asap', compare => 4")), '', 'and without a change nothing');
+is(verdicts(replay("array[$noisy], timing => 'asap', options => '{\"noise_rules\": false}'")),
+	'1:data 1:data<1 2:data 3:data', 'rules can be left out');
+$server->sql('delete from pgwire_trace.replay_noise');
+
 # ---- digests that are not there ----
 
 $_->safe_psql('postgres', q(create table hidden as select repeat('x', 10) a from generate_series(1, 9000)))

@@ -173,7 +173,7 @@ COMMENT ON COLUMN pgwire_trace.replay_divergence.statement_no IS 'Statement in t
 COMMENT ON COLUMN pgwire_trace.replay_divergence.verdict IS 'error_new, error_changed, error_gone, rows, shape, order_only, data, transaction_state, timeout, session_lost, skipped or cancel_missed.';
 COMMENT ON COLUMN pgwire_trace.replay_divergence.is_root IS 'Whether nothing before it in its session explains it.';
 COMMENT ON COLUMN pgwire_trace.replay_divergence.caused_by_exchange_no IS 'The exchange that explains it; NULL for a root.';
-COMMENT ON COLUMN pgwire_trace.replay_divergence.captured IS 'What was recorded: message, sqlstate, error_message, command_tag, rows, transaction_status, row_digest, row_no, column, type_oid, value and reason, as far as they apply.';
+COMMENT ON COLUMN pgwire_trace.replay_divergence.captured IS 'What was recorded: message, sqlstate, error_message, command_tag, rows, transaction_status, row_digest, row_no, column, type_oid, type, value, reason and columns (digests of all columns that differ), as far as they apply.';
 COMMENT ON COLUMN pgwire_trace.replay_divergence.replayed IS 'What came of the replay, with the same keys.';
 COMMENT ON COLUMN pgwire_trace.replay_divergence.at IS 'When it was stored.';
 
@@ -441,6 +441,54 @@ $$;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_compare(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_compare(bigint, bigint) IS
 'Returns where two replays differ from one another: outcome, sqlstate, rows, data (digests) or verdicts. Between two replays against one target that is the noise: what no two runs have in common.';
+
+CREATE TABLE pgwire_trace.replay_noise (
+	normalised_hash bigint NOT NULL,
+	column_name text NOT NULL,
+	query text,
+	found_at timestamptz NOT NULL DEFAULT now(),
+	run_a bigint,
+	run_b bigint,
+	PRIMARY KEY (normalised_hash, column_name)
+);
+REVOKE ALL ON pgwire_trace.replay_noise FROM PUBLIC;
+COMMENT ON TABLE pgwire_trace.replay_noise IS
+'Columns that no two runs have in common (now(), random()), found by replay_learn_noise or written by hand: replays leave them out of the comparison, unless told otherwise by option noise_rules.';
+COMMENT ON COLUMN pgwire_trace.replay_noise.normalised_hash IS 'query_text.normalised_hash of the query.';
+COMMENT ON COLUMN pgwire_trace.replay_noise.column_name IS 'Name of the column of its result; "#3" is the third, where an answer does not describe its columns.';
+COMMENT ON COLUMN pgwire_trace.replay_noise.query IS 'The normalised query, for a person.';
+COMMENT ON COLUMN pgwire_trace.replay_noise.found_at IS 'When the rule was made.';
+COMMENT ON COLUMN pgwire_trace.replay_noise.run_a IS 'The two replays that differed in it; NULL: made by hand.';
+COMMENT ON COLUMN pgwire_trace.replay_noise.run_b IS 'See run_a.';
+
+CREATE FUNCTION pgwire_trace.replay_learn_noise(run_a bigint, run_b bigint) RETURNS bigint
+LANGUAGE sql VOLATILE STRICT
+SET search_path = pg_catalog
+AS $$
+	WITH differing AS (
+		SELECT d.run_id, d.session_id, d.exchange_no, d.statement_no, c.key, c.value
+		FROM pgwire_trace.replay_divergence d, jsonb_each(d.replayed -> 'columns') c
+		WHERE d.run_id IN ($1, $2) AND d.verdict = 'data'),
+	noise AS (
+		SELECT DISTINCT a.session_id, a.exchange_no, a.key
+		FROM differing a
+		JOIN differing b ON b.run_id = $2 AND a.session_id = b.session_id AND a.exchange_no = b.exchange_no
+			 AND a.statement_no = b.statement_no AND a.key = b.key AND a.value <> b.value
+		WHERE a.run_id = $1),
+	made AS (
+		INSERT INTO pgwire_trace.replay_noise (normalised_hash, column_name, query, run_a, run_b)
+		SELECT coalesce(t.normalised_hash, t.query_hash), n.key, min(coalesce(t.normalised, left(t.query, 1000))), $1, $2
+		FROM noise n
+		JOIN pgwire_trace.exchange e ON e.session_id = n.session_id AND e.exchange_no = n.exchange_no AND e.part_no = 1
+		JOIN pgwire_trace.query_text t ON t.query_hash = e.query_hash
+		GROUP BY 1, 2
+		ON CONFLICT DO NOTHING
+		RETURNING 1)
+	SELECT count(*) FROM made
+$$;
+REVOKE ALL ON FUNCTION pgwire_trace.replay_learn_noise(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.replay_learn_noise(bigint, bigint) IS
+'Finds columns that differ from the record in both replays, and between the two (which must be at level 4 or 5, against one target in one state), makes a rule in replay_noise of each, and returns how many are new. A column that is the same in both, but not as recorded, is no noise.';
 
 CREATE FUNCTION pgwire_trace.replay_report(run_id bigint) RETURNS SETOF text
 LANGUAGE sql STABLE

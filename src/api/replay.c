@@ -231,6 +231,8 @@ pgwire_trace_replay_plan(PG_FUNCTION_ARGS)
 	put_plan_row(result, "peak sessions", NULL, summary.peak, -1);
 	put_plan_row(result, "duration", psprintf("%.3f s", (double) summary.duration_us / 1e6), -1,
 	             -1);
+	if (summary.noisy > 0)
+		put_plan_row(result, "with noise rules", NULL, -1, summary.noisy);
 	put_plan_row(result, "results without a digest", NULL, -1, summary.missing_digests);
 	return (Datum) 0;
 }

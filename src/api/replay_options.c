@@ -55,6 +55,7 @@ typedef enum OptionNo
 	CATCH_UP,
 	FLOAT_TOLERANCE,
 	IGNORE_COLUMNS,
+	NOISE_RULES,
 	OPTION_COUNT_OF
 } OptionNo;
 
@@ -74,6 +75,7 @@ static const Option options[OPTION_COUNT_OF] = {
     [CATCH_UP] = {"catch_up", OPTION_NUMBER, false, 1, 1e6},
     [FLOAT_TOLERANCE] = {"float_tolerance", OPTION_NUMBER, false, 0, 1},
     [IGNORE_COLUMNS] = {"ignore_columns", OPTION_NAMES, false, 0, 0},
+    [NOISE_RULES] = {"noise_rules", OPTION_BOOLEAN, false, 0, 0},
 };
 
 /*
@@ -236,6 +238,9 @@ take_option(ReplaySettings *settings, OptionNo number, const JsonbValue *value)
 			break;
 		case IGNORE_COLUMNS:
 			read_names(option, value, settings->ignored);
+			break;
+		case NOISE_RULES:
+			settings->ignores_noise_rules = !value->val.boolean;
 			break;
 		case OPTION_COUNT_OF:
 			break;

@@ -56,12 +56,26 @@ typedef struct Evidence
 	const char *reason;
 } Evidence;
 
+/* Columns of rows that differ, at most: what more there are is not told. */
+#define MAX_DIFFERING 16
+
+/* A column that differs somewhere, and digests of all its values. */
+typedef struct DifferingColumn
+{
+	WireSpan name; /* empty: it has none, or nothing describes the rows */
+	uint32_t no;   /* from 0 */
+	uint64_t captured;
+	uint64_t replayed;
+} DifferingColumn;
+
 typedef struct Difference
 {
 	Verdict verdict;
 	int statement_no;
 	Evidence captured;
 	Evidence replayed;
+	int column_count;
+	DifferingColumn columns[MAX_DIFFERING];
 } Difference;
 
 /* An answer, as bytes and as columns. */

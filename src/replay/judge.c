@@ -82,7 +82,7 @@ judge_begin(Replay *replay)
 	                           .ready = ignore_ready};
 	replay->rules = (CompareRules){.level = replay->settings.compare,
 	                               .float_tolerance = replay->settings.float_tolerance,
-	                               .ignore = {replay->settings.ignored}};
+	                               .ignore = {.names = replay->settings.ignored}};
 }
 
 /*
@@ -313,6 +313,9 @@ judge(Player *player, const Answer *replayed)
 
 	player->attempts = 0;
 	rules->captured_types = player->plan->knows_types ? &player->replay->captured_types : NULL;
+	rules->ignore.more = exchange->noise_at == 0
+	                         ? NULL
+	                         : (const char *) player->replay->plan.bytes + exchange->noise_at - 1;
 	rules->replayed_types = &player->replay->target_types[player->plan->conninfo];
 	if (misses_cancel(player, exchange, replayed))
 		found = judge_missed(&judgement, replayed);

@@ -67,10 +67,11 @@ typedef struct ReplaySettings
 	uint32_t connect_attempts;
 	uint32_t child_no; /* of so many children, from 0: each runs its share of the sessions */
 	uint32_t child_count;
-	bool reconnects;         /* a session that is lost goes on with another connection */
-	bool asks_permission;    /* the target's allow_replay must be on */
-	bool refuses_self;       /* own_start must not be the target's */
-	bool requires_password;  /* the target must have asked for one */
+	bool reconnects;        /* a session that is lost goes on with another connection */
+	bool asks_permission;   /* the target's allow_replay must be on */
+	bool refuses_self;      /* own_start must not be the target's */
+	bool requires_password; /* the target must have asked for one */
+	bool ignores_noise_rules;
 	bool sets_authorization; /* the target's own user logs in, and becomes that of the session */
 	char own_start[64];      /* when the worker's server started, as the target would say it */
 	uint64_t digest_seed;
@@ -136,6 +137,7 @@ typedef enum LinkFactKey
 	FACT_VALUE,
 	FACT_BINARY_VALUE,
 	FACT_REASON,
+	FACT_DIFFERING, /* a column that differs: int64_t digest, then its name or "#" and its number */
 	FACT_COUNT
 } LinkFactKey;
 

@@ -4,20 +4,50 @@
  */
 #include "replay/outline.h"
 
+#include <stdlib.h>
 #include <xxhash.h>
 
 /*
- * Tells whether a name is among those to ignore.
+ * Tells whether a list names a column.
+ */
+static bool
+is_listed(const char *at, WireSpan name, uint32_t column_no)
+{
+	for (; at && *at; at += strlen(at) + 1)
+	{
+		if (name.len > 0 && strlen(at) == name.len && memcmp(at, name.data, name.len) == 0)
+			return true;
+		if (at[0] == '#' && strtoul(at + 1, NULL, 10) == column_no + 1UL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Tells whether a column is among those to ignore.
  */
 bool
-outline_is_ignored(const OutlineIgnore *ignore, WireSpan name)
+outline_is_ignored(const OutlineIgnore *ignore, WireSpan name, uint32_t column_no)
 {
-	const char *at = ignore ? ignore->names : NULL;
+	return ignore &&
+	       (is_listed(ignore->names, name, column_no) || is_listed(ignore->more, name, column_no));
+}
 
+/*
+ * Notes columns that are ignored by their number, for rows that nothing describes.
+ */
+static void
+ignore_numbers(Outline *outline, const char *at)
+{
 	for (; at && *at; at += strlen(at) + 1)
-		if (strlen(at) == name.len && memcmp(at, name.data, name.len) == 0)
-			return true;
-	return false;
+	{
+		unsigned long number = at[0] == '#' ? strtoul(at + 1, NULL, 10) : 0;
+
+		if (number == 0 || number > OUTLINE_MAX_IGNORED)
+			continue;
+		outline->ignored[(number - 1) / 8] |= (uint8_t) (1u << (number - 1) % 8);
+		outline->any_ignored = true;
+	}
 }
 
 /*
@@ -78,7 +108,11 @@ outline_begin(Outline *outline, WireSpan bytes, bool notices, const OutlineIgnor
 	outline->bytes = bytes;
 	outline->notices = notices;
 	outline->statement_no = 1;
-	outline->ignore = ignore && ignore->names && *ignore->names ? ignore : NULL;
+	if (!ignore || ((!ignore->names || !*ignore->names) && (!ignore->more || !*ignore->more)))
+		return;
+	outline->ignore = ignore;
+	ignore_numbers(outline, ignore->names);
+	ignore_numbers(outline, ignore->more);
 }
 
 /*
@@ -136,7 +170,7 @@ take_columns(Outline *outline, WireSpan body)
 	{
 		if (!outline_column(&cursor, &column))
 			return;
-		if (!outline_is_ignored(outline->ignore, column.name))
+		if (!outline_is_ignored(outline->ignore, column.name, i))
 			continue;
 		outline->ignored[i / 8] |= (uint8_t) (1u << i % 8);
 		outline->any_ignored = true;

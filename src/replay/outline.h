@@ -23,10 +23,14 @@
 /* Columns of a result that can be ignored; those behind are compared. */
 #define OUTLINE_MAX_IGNORED 1664
 
-/* Names of columns that are not compared: each ended by a zero byte, the last by another. */
+/*
+ * Columns that are not compared, by name or as "#3", the third: each ended by a zero
+ * byte, the last by another.  The two lists, which may be NULL, are one.
+ */
 typedef struct OutlineIgnore
 {
 	const char *names;
+	const char *more;
 } OutlineIgnore;
 
 /* A column of a RowDescription. */
@@ -57,7 +61,7 @@ typedef struct Outline
 	int statement_no;
 	WireSpan columns; /* body of the last RowDescription */
 	const OutlineIgnore *ignore;
-	uint8_t ignored[OUTLINE_MAX_IGNORED / 8]; /* a bit a column of it */
+	uint8_t ignored[OUTLINE_MAX_IGNORED / 8]; /* a bit a column of the rows to come */
 	bool any_ignored;
 } Outline;
 
@@ -79,8 +83,8 @@ extern bool outline_column(WireCursor *cursor, OutlineColumn *column);
 extern bool outline_values(WireSpan body, WireCursor *cursor, uint32_t *count);
 extern bool outline_value(WireCursor *cursor, WireSpan *value);
 
-/* Whether a name is among those to ignore. */
-extern bool outline_is_ignored(const OutlineIgnore *ignore, WireSpan name);
+/* Whether a column, which may have no name, is among those to ignore; the first is number 0. */
+extern bool outline_is_ignored(const OutlineIgnore *ignore, WireSpan name, uint32_t column_no);
 
 /* Steps to the next message of a run; false at its end. */
 extern bool outline_run_next(WireSpan run, size_t *at, WireSpan *body);

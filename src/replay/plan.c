@@ -142,6 +142,11 @@ is_sound(const ReplayPlan *plan)
 		    exchange->response_len > plan->byte_count - exchange->response_at ||
 		    exchange->tag_len > PLAN_TAG_SIZE)
 			return false;
+		if (exchange->noise_at > 0 &&
+		    (exchange->noise_len < 2 || exchange->noise_at - 1 > plan->byte_count ||
+		     exchange->noise_len > plan->byte_count - (exchange->noise_at - 1) ||
+		     memcmp(plan->bytes + exchange->noise_at + exchange->noise_len - 3, "\0", 2) != 0))
+			return false;
 	}
 	return true;
 }

@@ -66,6 +66,10 @@ typedef struct PlanExchange
 	uint8_t tag_len;
 	char tag[PLAN_TAG_SIZE];
 
+	/* columns that noise rules leave out, as OutlineIgnore has them */
+	uint64_t noise_at; /* plus 1; 0: none */
+	uint32_t noise_len;
+
 	/* a cancel request that hit it */
 	int64_t cancel_us; /* after it began; -1: none */
 	int64_t cancel_session_id;

@@ -20,6 +20,7 @@
 #define BACKLOG_FULL (16 * 1024 * 1024)
 #define REPORT_US 100000
 #define VALUE_SHOWN 1024
+#define NAME_SHOWN 128
 
 /*
  * Tells whether much waits for the worker.
@@ -217,6 +218,28 @@ put_evidence(FactList *facts, const Evidence *evidence)
 }
 
 /*
+ * Adds the columns that differ, which stand behind all else of their side.
+ */
+static void
+put_columns(FactList *facts, const Difference *difference)
+{
+	for (int i = 0; i < difference->column_count; i++)
+	{
+		const DifferingColumn *column = &difference->columns[i];
+		uint64_t digest = facts->is_replayed ? column->replayed : column->captured;
+		size_t len = column->name.len < NAME_SHOWN ? column->name.len : NAME_SHOWN;
+		uint8_t fact[sizeof(digest) + NAME_SHOWN];
+
+		memcpy(fact, &digest, sizeof(digest));
+		if (len > 0)
+			memcpy(fact + sizeof(digest), column->name.data, len);
+		else
+			len = (size_t) snprintf((char *) fact + sizeof(digest), 16, "#%u", column->no + 1);
+		put_fact(facts, FACT_DIFFERING, (WireSpan){fact, sizeof(digest) + len}, false, false);
+	}
+}
+
+/*
  * Reports a difference.
  */
 void
@@ -231,8 +254,10 @@ report_difference(Player *player, int64_t exchange_no, int64_t caused_by,
 	FactList facts = {.len = 0};
 
 	put_evidence(&facts, &difference->captured);
+	put_columns(&facts, difference);
 	facts.is_replayed = 1;
 	put_evidence(&facts, &difference->replayed);
+	put_columns(&facts, difference);
 	report_put(player->replay, LINK_DIFFERENCE, &record, sizeof(record), facts.data, facts.len);
 }
 

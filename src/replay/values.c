@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define TYPE_FLOAT4 700
 #define TYPE_FLOAT8 701
@@ -87,6 +88,39 @@ show_value(Evidence *evidence, int64_t row_no, const OutlineColumn *column, Wire
 }
 
 /*
+ * Notes that a column differs.  Returns it; NULL: so many do that it is not told.
+ */
+static DifferingColumn *
+note_column(Difference *difference, const OutlineColumn *column, uint32_t no)
+{
+	DifferingColumn *differing = difference->columns;
+	int count = difference->column_count;
+
+	for (int i = 0; i < count; i++)
+		if (differing[i].no == no)
+			return &differing[i];
+	if (count == MAX_DIFFERING)
+		return NULL;
+	differing[count] = (DifferingColumn){.name = column->name, .no = no};
+	difference->column_count++;
+	return &differing[count];
+}
+
+/*
+ * Tells whether the record has asterisks in place of a value of the same length.
+ */
+static bool
+is_masked(WireSpan captured, WireSpan replayed)
+{
+	if (!captured.data || !replayed.data || captured.len != replayed.len)
+		return false;
+	for (size_t i = 0; i < captured.len; i++)
+		if (captured.data[i] != '*')
+			return false;
+	return captured.len > 0;
+}
+
+/*
  * Compares two rows; see values_differ.
  */
 static bool
@@ -99,6 +133,7 @@ rows_differ(const CompareRules *rules, WireSpan columns, WireSpan captured, Wire
 	uint32_t had;
 	uint32_t has;
 	uint32_t named = 0;
+	bool found = false;
 
 	if (!outline_values(captured, &left, &had) || !outline_values(replayed, &right, &has) ||
 	    had != has)
@@ -115,17 +150,60 @@ rows_differ(const CompareRules *rules, WireSpan columns, WireSpan captured, Wire
 			return true;
 		if (i < named && !outline_column(&names, &column))
 			named = 0;
-		if (is_same_value(before, after) || outline_is_ignored(&rules->ignore, column.name) ||
-		    is_within_tolerance(rules->float_tolerance, &column, before, after))
+		if (is_same_value(before, after) || outline_is_ignored(&rules->ignore, column.name, i) ||
+		    is_within_tolerance(rules->float_tolerance, &column, before, after) ||
+		    is_masked(before, after))
 			continue;
-		if (rules->level >= 5)
+		if (rules->level >= 5 && difference->column_count == 0)
 		{
 			show_value(&difference->captured, row_no, &column, before);
 			show_value(&difference->replayed, row_no, &column, after);
 		}
-		return true;
+		note_column(difference, &column, i);
+		found = true;
 	}
-	return false;
+	return found;
+}
+
+/*
+ * Adds a row to the digests of the columns that differ.
+ */
+static void
+digest_row(Difference *difference, WireSpan row, bool is_replayed)
+{
+	WireCursor cursor;
+	WireSpan value;
+	uint32_t count;
+
+	if (!outline_values(row, &cursor, &count))
+		return;
+	for (uint32_t no = 0; no < count && outline_value(&cursor, &value); no++)
+		for (int i = 0; i < difference->column_count; i++)
+		{
+			DifferingColumn *column = &difference->columns[i];
+			uint64_t *digest = is_replayed ? &column->replayed : &column->captured;
+
+			if (column->no == no)
+				*digest = XXH3_64bits_withSeed(value.data ? value.data : (const uint8_t *) "",
+				                               value.len, *digest + (value.data ? 1 : 2));
+		}
+}
+
+/*
+ * Digests the columns that differ, over all rows: two replays whose digests differ
+ * too found noise.
+ */
+static void
+digest_columns(const Unit *captured, const Unit *replayed, Difference *difference)
+{
+	size_t left = 0;
+	size_t right = 0;
+	WireSpan row;
+
+	while (outline_run_next(captured->run, &left, &row))
+		digest_row(difference, row, false);
+	while (outline_run_next(replayed->run, &right, &row))
+		digest_row(difference, row, true);
 }
 
 /*
@@ -139,11 +217,14 @@ values_differ(const CompareRules *rules, const Unit *captured, const Unit *repla
 	size_t right = 0;
 	WireSpan before;
 	WireSpan after;
+	bool found = false;
 
 	for (int64_t row_no = 1; outline_run_next(captured->run, &left, &before) &&
 	                         outline_run_next(replayed->run, &right, &after);
 	     row_no++)
 		if (rows_differ(rules, captured->columns, before, after, row_no, difference))
-			return true;
-	return false;
+			found = true;
+	if (found)
+		digest_columns(captured, replayed, difference);
+	return found;
 }

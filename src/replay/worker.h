@@ -9,7 +9,8 @@
  *
  * Files: worker.c (its life), worker_plan.c and worker_exchange.c (record -> plan:
  * sessions, and their exchanges), worker_cancel.c (cancel requests), worker_target.c
- * (connection strings), worker_read_only.c (what a request would do), worker_types.c
+ * (connection strings), worker_read_only.c (what a request would do), worker_noise.c
+ * (columns that are left out), worker_types.c
  * (names of types), worker_record.c (the run's row), worker_store.c (the child's
  * records -> rows), worker_slot.c (the board).
  */
@@ -63,6 +64,7 @@ typedef struct PlanSummary
 	int64 skipped;
 	int64 bytes;
 	int64 missing_digests; /* results without one */
+	int64 noisy;           /* exchanges that noise rules leave columns out of */
 	int64 duration_us;     /* as captured */
 	int32 peak;            /* sessions open at one time */
 	List *reasons;         /* PlanReason */

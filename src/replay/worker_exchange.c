@@ -15,7 +15,7 @@
 static const char exchanges_sql[] =
     "SELECT exchange_no, started_at, finished_at, kind, request, response, response_bytes,"
     " row_count, data_row_count, statement_count, command_tag, sqlstate, transaction_status,"
-    " is_complete, row_digest, row_set_digest"
+    " is_complete, row_digest, row_set_digest, query_hash"
     " FROM pgwire_trace.exchange WHERE session_id = $1"
     " AND kind NOT IN ('startup', 'terminate', 'async')"
     " ORDER BY exchange_no, part_no";
@@ -231,17 +231,19 @@ static void
 take_part(Planner *planner, HeapTuple row, TupleDesc desc)
 {
 	PlanExchange *exchange = &planner->exchange;
-	Datum values[16];
-	bool nulls[16];
+	Datum values[17];
+	bool nulls[17];
 	int64 exchange_no;
 
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 17; i++)
 		values[i] = SPI_getbinval(row, desc, i + 1, &nulls[i]);
 	exchange_no = DatumGetInt64(values[0]);
 	if (!planner->has_exchange || exchange->exchange_no != exchange_no)
 	{
 		finish_exchange(planner);
 		begin_exchange(planner, exchange_no, DatumGetTimestampTz(values[1]) - planner->base);
+		if (!nulls[16])
+			planner_noise_take(planner, exchange, DatumGetInt64(values[16]));
 	}
 	exchange->finished_us = DatumGetTimestampTz(values[2]) - planner->base;
 	append_bytes(&planner->bytes, values[4], nulls[4]);

@@ -453,6 +453,7 @@ plan_sessions(Planner *planner)
 	planner->target = replay_target_open(planner->request);
 	planner->context =
 	    AllocSetContextCreate(CurrentMemoryContext, "replay plan", ALLOCSET_DEFAULT_SIZES);
+	planner_noise_begin(planner);
 	portal = open_sessions(planner);
 	do
 	{

@@ -8,6 +8,7 @@
 
 #include "replay/worker.h"
 
+#include "utils/hsearch.h"
 #include "wire/wire.h"
 
 #define PLANNER_FETCH_ROWS 100
@@ -24,6 +25,7 @@ typedef struct Planner
 	void *arg;
 	ReplayTarget *target;
 	PlannerCancels *cancels;
+	HTAB *noise;         /* NULL: there are no rules */
 	bool counts_digests; /* it does nothing but count those that are missing */
 	TimestampTz base;    /* the plan's zero */
 	List *begins;        /* TimestampTz of sessions that are replayed, for the peak */
@@ -77,6 +79,14 @@ extern void planner_prelude_send(Planner *planner, WireSpan request);
 
 /* Gives the session its prelude. */
 extern void planner_prelude_finish(Planner *planner, PlanSession *session);
+
+/* ---- worker_noise.c ---- */
+
+/* Reads the rules about columns that are not compared. */
+extern void planner_noise_begin(Planner *planner);
+
+/* Gives an exchange those for its text. */
+extern void planner_noise_take(Planner *planner, PlanExchange *exchange, int64 query_hash);
 
 /* ---- worker_cancel.c ---- */
 

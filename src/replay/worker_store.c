@@ -320,6 +320,22 @@ push_fact(JsonbParseState **state, const LinkFact *fact, const char *data)
 }
 
 /*
+ * Pushes a column that differs: its name, and the digest of its values.
+ */
+static void
+push_differing(JsonbParseState **state, const char *data, Size len)
+{
+	LinkFact number = {.is_number = true, .len = sizeof(int64)};
+	char *name;
+
+	if (len < sizeof(int64))
+		return;
+	name = replay_safe_text(data + sizeof(int64), len - sizeof(int64));
+	push_string(state, WJB_KEY, name, strlen(name));
+	push_fact(state, &number, data);
+}
+
+/*
  * Makes jsonb of the facts of one side.
  */
 static Datum
@@ -330,6 +346,7 @@ make_evidence(const char *facts, Size size, bool is_replayed)
 	    "row_digest", "row_no",   "column",        "type_oid",    "type", "value",
 	    "value",      "reason"};
 	JsonbParseState *state = NULL;
+	bool in_columns = false;
 	Size at = 0;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -341,13 +358,25 @@ make_evidence(const char *facts, Size size, bool is_replayed)
 		at += sizeof(fact);
 		if (fact.len > size - at || fact.key >= FACT_COUNT)
 			break;
-		if ((fact.is_replayed != 0) == is_replayed)
+		if ((fact.is_replayed != 0) == is_replayed && fact.key == FACT_DIFFERING)
+		{
+			if (!in_columns)
+			{
+				push_string(&state, WJB_KEY, "columns", strlen("columns"));
+				pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+			}
+			in_columns = true;
+			push_differing(&state, facts + at, fact.len);
+		}
+		else if ((fact.is_replayed != 0) == is_replayed)
 		{
 			push_string(&state, WJB_KEY, names[fact.key], strlen(names[fact.key]));
 			push_fact(&state, &fact, facts + at);
 		}
 		at += fact.len;
 	}
+	if (in_columns)
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 

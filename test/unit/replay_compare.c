@@ -185,7 +185,8 @@ static void
 run_case(const Case *test)
 {
 	static uint8_t bytes[2][ANSWER_SIZE];
-	CompareRules rules = {.level = test->level, .float_tolerance = 1e-6, .ignore = {"now\0"}};
+	CompareRules rules = {
+	    .level = test->level, .float_tolerance = 1e-6, .ignore = {.names = "now\0"}};
 	Answer captured = {.bytes = {bytes[0], 0}, .is_whole = true, .is_complete = true};
 	Answer replayed = {.bytes = {bytes[1], 0}, .is_whole = true, .is_complete = true};
 	char found[ANSWER_SIZE] = "";
@@ -241,7 +242,7 @@ static void
 run_hostile(void)
 {
 	const char *good = "T:,a,f D:,x,1 D:,y,2 C:SELECT_2/ N:C01000// E:C42P01/Mx// Z:I";
-	CompareRules rules = {.level = 5, .float_tolerance = 1e-6, .ignore = {"a\0"}};
+	CompareRules rules = {.level = 5, .float_tolerance = 1e-6, .ignore = {.names = "a\0"}};
 	int64_t found = 0;
 
 	srandom(1);
