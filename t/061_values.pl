@@ -306,10 +306,25 @@ create type trapped as (a trap);
 create function distance(trap, trap) returns float8 language plpgsql immutable as
 	$$ begin return note($1::int)::int; end $$;
 create type trap_range as range (subtype = trap, subtype_diff = distance, multirange_type_name = trap_ranges);
+create domain deep as trapped check (note((value).a::int));
+create type deeper as (d deep, l deep[]);
+create domain list as trap[] check (note(1));
+create domain deepest as deeper;
+reset role;
+create type bait as enum ('first', 'second');
+set role mallory;
+create function compare(bait, bait) returns int language plpgsql immutable as
+	$$ begin return note(1)::int - ($1 = $2)::int; end $$;
+reset role;
+-- what a superuser made of her function
+create operator class bait_ops for type bait using btree as function 1 compare(bait, bait);
+create type bait_range as range (subtype = bait, subtype_opclass = bait_ops);
 SQL
 $client = client('trap');
 my @traps = ('1::trap', 'row(1)::trapped', 'array[1]::trap[]', "trap_range(1, 5)", 'array[row(2)::trapped]',
-	"'{[1,2]}'::trap_ranges");
+	"'{[1,2]}'::trap_ranges", 'row(1)::trapped::deep', 'array[row(1)::trapped::deep]', "'{1,2}'::list",
+	"row(row(1)::trapped::deep, array[row(2)]::deep[])::deeper::deepest", "array['first']::bait[]",
+	"bait_range('first', 'second', '[]')");
 for my $value (@traps)
 {
 	extended($client, "select $value", format => 0);
@@ -336,24 +351,55 @@ create or replace function note(int) returns bool language plpgsql immutable as 
 begin
 	return harm();
 end $$;
+create or replace function compare(bait, bait) returns int language plpgsql immutable as
+	$$ begin return harm()::int; end $$;
 SQL
 for my $i (0 .. $#traps)
 {
 	is(result('trap', 2 * $i + 2), result('trap', 2 * $i + 1), "read as a superuser: $traps[$i]");
 }
 is(parameters('trap', 2 * @traps + 1), 'public.trap|binary|3|', 'a parameter of a domain');
-for my $type ('trap', 'trapped', 'trap_range', 'trap[]')
+like(scalar(($server->try_sql("select * from pgwire_trace.result_set(pgwire_trace.last_session('trap'), 23) as t(v bait_range)"))[2]),
+	qr/DETAIL:  It does not belong to a superuser, as the recorded role is one/, "a range that compares by a function of hers");
+for my $type ('trap', 'trapped', 'trap_range', 'trap[]', 'deep', 'deep[]', 'deeper', 'list', 'deepest')
 {
 	my ($status, undef, $err) = $server->try_sql('select * from pgwire_trace.result_set('
 		  . "pgwire_trace.last_session('trap'), 1) as t(v $type)");
 	like($err, qr/cannot be made values of type public\.\Q$type\E\n.*\nHINT:  Name the base type/,
 		"result_set() does not make a $type");
 }
+# what she puts before the server's own, in a search path that lets her
+$server->sql(<<'SQL');
+set role mallory;
+create function shadow(bigint, bigint) returns bool language sql as $$ select harm() $$;
+create function shadow(bigint, integer) returns bool language sql as $$ select harm() $$;
+create function shadow(timestamptz, timestamptz) returns bool language sql as $$ select harm() $$;
+create function shadow(text, text) returns bool language sql as $$ select harm() $$;
+create function "left"(text, integer) returns text language sql as $$ select harm()::text $$;
+create function format(text, text) returns text language sql as $$ select harm()::text $$;
+create function min(text) returns text language sql as $$ select harm()::text $$;
+SQL
+{
+	$server->sql("set role mallory; create operator public.$_ (leftarg = bigint, rightarg = bigint, function = shadow);"
+		  . " create operator public.$_ (leftarg = bigint, rightarg = integer, function = shadow);"
+		  . " create operator public.$_ (leftarg = timestamptz, rightarg = timestamptz, function = shadow);"
+		  . " create operator public.$_ (leftarg = text, rightarg = text, function = shadow)") for '=', '<>', '<', '>', '>=';
+}
+my $trapped = $server->sql("select pgwire_trace.last_session('trap')");
+for my $what ($server->sql("select string_agg(relname, ' ') from pg_class where relnamespace = 'pgwire_trace'::regnamespace"
+		  . " and relkind in ('r', 'v')") =~ /\S+/g, "tail('-infinity')", "messages($trapped)", "trace_lines($trapped)",
+	"psql_script($trapped)", "session_diff($trapped, $trapped)", "statement_rows($trapped)", 'storage()', 'status()',
+	"purge('-infinity')", "last_session('trap')", 'flush()', "replay_report(1)")
+{
+	$server->try_sql("set search_path = public, pg_catalog; select * from pgwire_trace.$what");
+}
 is($server->sql("select count(*) from diary"), '0', 'no function of hers was run');
 is($server->sql("select rolsuper from pg_roles where rolname = 'mallory'"), 'f', 'she gained nothing');
 ok($server->sql("select note(1)") eq 't' && $server->sql('select count(*) from diary') eq '1'
 	  && $server->sql("select rolsuper from pg_roles where rolname = 'mallory'") eq 't',
 	'though the trap works');
+is($server->sql("set search_path = public, pg_catalog; select 1::bigint = 1::bigint;"
+	  . ' select count(*) from diary'), "t\n2", 'that in the search path too');
 $server->sql('alter role mallory nosuperuser');
 
 # functions of an extension's types run as the recorded role, for those who could be that

@@ -336,7 +336,21 @@ $server->side_sql('select 5', database => 'elsewhere', application => 'elsewhere
 $server->flush;
 is(explained('elsewhere', 1), 'It ran in database "elsewhere".', 'explain(): another database');
 
+# a superuser's names are looked up by a role that can find them all, under the session's search path
+$server->sql("create schema \"$user\"; create table \"$user\".mine (n int)");
+$server->side_sql('select * from mine', application => 'mine');
+$server->flush;
+like(explained('mine', 1), qr/^Seq Scan on mine/, 'explain(): "$user" is the recorded role');
+$server->sql("drop schema \"$user\" cascade");
+
 # ---- code of others runs as whoever ran the statement, or not at all ----
+
+# what is there is asked now, also by a transaction that began before it was
+$server->try_side_sql('select * from bench where id = folded()', application => 'early');
+$server->flush;
+my $before_others = PgwireTrace::Client->new($server->side_port);
+$before_others->login(user => $user, database => 'postgres', application_name => 'before others');
+$before_others->run('begin isolation level repeatable read; select 1');
 
 $server->sql(<<'SQL');
 create role alice login;
@@ -377,9 +391,18 @@ $server->sql('create or replace function folded() returns int language plpgsql i
 	  . ' $$ begin raise warning \'planned as %\', current_user; return harm(); end $$');
 for my $i (1 .. 3)
 {
-	like(explained("trap of $user", $i), qr/^It was run by superuser "$user", and planning it could run functions/,
+	like(explained("trap of $user", $i), qr/^Planning it fails: it was run by superuser "$user", and could run functions/,
 		"a superuser's statement is not planned where others own something: $traps[$i - 1]");
 }
+$before_others->{error} = undef;
+$before_others->send_bytes(query("select * from pgwire_trace.explain(pgwire_trace.last_session('early'), 1)"));
+while (my ($type, $body) = $before_others->receive)
+{
+	$before_others->{error} = PgwireTrace::Client::error_fields($body) if $type eq 'E';
+	last if $type eq 'Z';
+}
+like($before_others->{error}{D}, qr/it was run by superuser/, 'nor by a transaction that began before they did');
+$before_others->close;
 (undef, $out, $err) = $server->try_sql("select * from pgwire_trace.explain("
 	  . "pgwire_trace.last_session('trap of alice'), 1)");
 like($err, qr/planned as alice/, 'what is folded runs as who ran it, not as the superuser who reads');

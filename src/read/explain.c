@@ -6,11 +6,15 @@
  * calling functions, checks of domains among them.  So everything from parse analysis on
  * is done as the recorded role, restricted, in a subtransaction that is undone.  Where
  * that role is a superuser it would run whatever anybody wrote, as superuser; then the
- * database must not have functions, types or tables of others at all.
+ * database must not have functions, operators, types or tables of others at all.  Whether
+ * it has is asked when the statement's names have become objects, so nobody can put one in
+ * between; and that is done as a role that can find all names, but owns and may change
+ * nothing.
  */
 #include "read/explain.h"
 
 #include "access/transam.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/explain.h"
 #include "executor/spi.h"
@@ -26,12 +30,15 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/varlena.h"
 
 /* Whether the database has what a role that is no superuser could have put code into. */
 #define OTHERS_QUERY                                                                        \
 	"SELECT 1 FROM pg_catalog.pg_roles r WHERE NOT r.rolsuper AND ("                        \
 	"EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE proowner OPERATOR(pg_catalog.=) r.oid " \
 	"AND oid OPERATOR(pg_catalog.>=) 16384) OR "                                            \
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_operator WHERE oprowner OPERATOR(pg_catalog.=) "   \
+	"r.oid AND oid OPERATOR(pg_catalog.>=) 16384) OR "                                      \
 	"EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relowner OPERATOR(pg_catalog.=) "      \
 	"r.oid AND oid OPERATOR(pg_catalog.>=) 16384) OR "                                      \
 	"EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE typowner OPERATOR(pg_catalog.=) r.oid " \
@@ -65,17 +72,20 @@ refuse(const ReadRun *run, const char *detail)
 }
 
 /*
- * Tells whether roles that are no superusers own anything here.
+ * Tells whether roles that are no superusers own anything here, at this moment: names are
+ * looked up in what is there now, whatever the transaction's snapshot.
  */
 static bool
 others_own_something(void)
 {
 	bool found;
 
+	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute(OTHERS_QUERY, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the catalogs");
 	found = SPI_processed > 0;
 	SPI_freetuptable(SPI_tuptable);
+	PopActiveSnapshot();
 	return found;
 }
 
@@ -98,10 +108,6 @@ check(const ReadSession *session, const ReadRun *run)
 		refuse(run, "It was recorded without its values.");
 	if (problem)
 		refuse(run, psprintf("It is planned as the role that ran it: %s.", problem));
-	if (superuser_arg(session->role) && others_own_something())
-		refuse(run, psprintf("It was run by superuser \"%s\", and planning it could run functions "
-		                     "of other roles as such.",
-		                     session->user_name));
 }
 
 /*
@@ -210,12 +216,59 @@ make_parameters(const Explaining *explaining, const Oid *types, int count)
  * Gives this process a setting that names and constants are read by.
  */
 static void
-apply_setting(const ReadSession *session, ReadSetting setting, const char *otherwise)
+apply_setting(ReadSetting setting, const char *value)
 {
-	const char *value = session->settings[setting];
+	set_config_option(read_setting_names[setting], value, PGC_USERSET, PGC_S_SESSION,
+	                  GUC_ACTION_SAVE, true, ERROR, false);
+}
 
-	set_config_option(read_setting_names[setting], value ? value : otherwise, PGC_USERSET,
-	                  PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
+/*
+ * Returns the session's search path; "$user" is the recorded role whoever looks names up.
+ */
+static char *
+search_path(const ReadSession *session)
+{
+	const char *path = session->settings[READ_SEARCH_PATH];
+	List *schemas;
+	ListCell *cell;
+	StringInfoData out;
+
+	if (!SplitIdentifierString(pstrdup(path ? path : "\"$user\", public"), ',', &schemas))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("its search path is none: %s", path)));
+	initStringInfo(&out);
+	foreach (cell, schemas)
+	{
+		const char *schema = lfirst(cell);
+
+		if (strcmp(schema, "$user") == 0)
+			schema = session->user_name;
+		appendStringInfo(&out, "%s%s", out.len > 0 ? ", " : "", quote_identifier(schema));
+	}
+	return out.data;
+}
+
+/*
+ * Makes a tree of the statement's objects.
+ */
+static Query *
+analyse(const Explaining *explaining, Oid **types, int *count)
+{
+	const ReadSession *session = explaining->session;
+	bool is_superuser = superuser_arg(session->role);
+	ReadRole before;
+	Query *query;
+
+	read_role_enter(is_superuser ? ROLE_PG_READ_ALL_DATA : session->role, &before);
+	query =
+	    parse_analyze_varparams(parse(explaining->query), explaining->query, types, count, NULL);
+	read_role_leave(&before);
+	if (is_superuser && others_own_something())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		                errmsg("it was run by superuser \"%s\", and could run functions of other "
+		                       "roles as such",
+		                       session->user_name)));
+	return query;
 }
 
 /*
@@ -232,14 +285,13 @@ explain(void *arg)
 	Oid *types = palloc(sizeof(Oid) * Max(count, 1));
 
 	memcpy(types, explaining->types, sizeof(Oid) * count);
-	apply_setting(explaining->session, READ_SEARCH_PATH, "\"$user\", public");
-	apply_setting(explaining->session, READ_STANDARD_STRINGS, "on");
-	read_role_enter(explaining->session, &before);
+	apply_setting(READ_SEARCH_PATH, search_path(explaining->session));
+	apply_setting(READ_STANDARD_STRINGS, explaining->session->standard_strings ? "on" : "off");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	statement->query = (Node *) parse_analyze_varparams(parse(explaining->query), explaining->query,
-	                                                    &types, &count, NULL);
+	statement->query = (Node *) analyse(explaining, &types, &count);
 	state->p_sourcetext = explaining->query;
 	current = explaining;
+	read_role_enter(explaining->session->role, &before);
 	ExplainQuery(state, statement, make_parameters(explaining, types, count),
 	             &explaining->receiver);
 	PopActiveSnapshot();

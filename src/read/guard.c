@@ -4,13 +4,16 @@
  */
 #include "read/guard.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "compat.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 
 /*
  * Tells whether an error is not the guarded routine's own.
@@ -108,13 +111,29 @@ read_role_trusts(const ReadSession *session, Oid owner)
 }
 
 /*
- * Takes the recorded role; see guard.h.
+ * Tells whether a function may run as the recorded role; see guard.h.
+ */
+bool
+read_role_trusts_function(const ReadSession *session, Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return read_role_trusts(session, owner);
+}
+
+/*
+ * Takes a role; see guard.h.
  */
 void
-read_role_enter(const ReadSession *session, ReadRole *before)
+read_role_enter(Oid role, ReadRole *before)
 {
 	GetUserIdAndSecContext(&before->user, &before->security_context);
-	SetUserIdAndSecContext(session->role, before->security_context | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(role, before->security_context | SECURITY_RESTRICTED_OPERATION);
 }
 
 /*

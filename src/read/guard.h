@@ -35,11 +35,12 @@ typedef struct ReadRole
 /* Returns why this process may not act as the recorded role; NULL: it may. */
 extern const char *read_role_problem(const ReadSession *session);
 
-/* Whether what this role owns may run as the recorded role. */
+/* Whether what this role owns may run as the recorded role; and whether that function may. */
 extern bool read_role_trusts(const ReadSession *session, Oid owner);
+extern bool read_role_trusts_function(const ReadSession *session, Oid function);
 
-/* Takes the recorded role, restricted; a failed subtransaction gives it back as well. */
-extern void read_role_enter(const ReadSession *session, ReadRole *before);
+/* Takes a role, the recorded one say, restricted; a failed subtransaction gives it back as well. */
+extern void read_role_enter(Oid role, ReadRole *before);
 extern void read_role_leave(const ReadRole *before);
 
 #endif /* READ_GUARD_H */

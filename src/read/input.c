@@ -9,6 +9,7 @@
 #include "read/input.h"
 
 #include "access/htup_details.h"
+#include "access/nbtree.h"
 #include "access/transam.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_range.h"
@@ -29,6 +30,18 @@ typedef struct Runs
 } Runs;
 
 static void add_type(const ReadSession *session, Oid oid, Runs *runs);
+
+/*
+ * Adds a function.
+ */
+static void
+add_function(const ReadSession *session, Oid function, Runs *runs)
+{
+	if (function < FirstNormalObjectId)
+		return;
+	runs->is_foreign = true;
+	runs->is_untrusted |= !read_role_trusts_function(session, function);
+}
 
 /*
  * Adds what a composite type's columns run.
@@ -54,12 +67,17 @@ add_range(const ReadSession *session, Oid oid, Runs *runs)
 {
 	HeapTuple tuple = SearchSysCache1(RANGETYPE, ObjectIdGetDatum(oid));
 	Form_pg_range form;
+	Oid compared;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_range) GETSTRUCT(tuple);
-	if (form->rngcanonical >= FirstNormalObjectId || form->rngsubopc >= FirstNormalObjectId)
-		runs->is_foreign = true;
+	add_function(session, form->rngcanonical, runs);
+	compared = get_opclass_input_type(form->rngsubopc);
+	add_function(
+	    session,
+	    get_opfamily_proc(get_opclass_family(form->rngsubopc), compared, compared, BTORDER_PROC),
+	    runs);
 	add_type(session, form->rngsubtype, runs);
 	ReleaseSysCache(tuple);
 }
@@ -87,9 +105,9 @@ add_form(const ReadSession *session, const FormData_pg_type *form, Runs *runs)
 			add_type(session, get_multirange_range(form->oid), runs);
 			break;
 		default:
-			if (form->typinput >= FirstNormalObjectId)
-				runs->is_foreign = true;
-			else if (OidIsValid(form->typelem) && form->typlen == -1)
+			add_function(session, form->typinput, runs);
+			if (form->typinput < FirstNormalObjectId && OidIsValid(form->typelem) &&
+			    form->typlen == -1)
 				add_type(session, form->typelem, runs);
 			break;
 	}
@@ -189,7 +207,7 @@ make_values(void *arg)
 		}
 		text = value->is_text ? pnstrdup(value->text, value->len) : psprintf("\\x%s", value->text);
 		if (input->is_foreign)
-			read_role_enter(making->session, &before);
+			read_role_enter(making->session->role, &before);
 		making->data[i].value =
 		    InputFunctionCall(&function, text, input->parameter, input->modifier);
 		if (input->is_foreign)

@@ -6,7 +6,6 @@
 
 #include "access/htup_details.h"
 #include "access/transam.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_range.h"
 #include "catalog/pg_type.h"
 #include "read/guard.h"
@@ -97,23 +96,6 @@ plain_size(Oid oid)
 }
 
 /*
- * Returns the owner of a function.
- */
-static Oid
-function_owner(Oid function)
-{
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
-/*
  * Sets what it takes to call a type's functions, or why they are not called.
  */
 static void
@@ -125,8 +107,8 @@ set_functions(ReadSession *session, ReadType *type, const FormData_pg_type *form
 		type->problem = psprintf("type %s has no binary format", format_type_be(form->oid));
 	else if (type->is_foreign && !(type->problem = read_role_problem(session)) &&
 	         !(read_role_trusts(session, form->typowner) &&
-	           read_role_trusts(session, function_owner(form->typreceive)) &&
-	           read_role_trusts(session, function_owner(form->typoutput))))
+	           read_role_trusts_function(session, form->typreceive) &&
+	           read_role_trusts_function(session, form->typoutput)))
 		type->problem = psprintf("functions of type %s do not belong to a superuser, "
 		                         "as the recorded role is one",
 		                         format_type_be(form->oid));

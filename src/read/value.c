@@ -54,7 +54,7 @@ scalar_text(const ReadSession *session, const ReadType *type, WireSpan bytes)
 	appendBinaryStringInfo(&buffer, (const char *) bytes.data, (int) bytes.len);
 	if (!type->is_foreign)
 		return call_functions(type, &buffer);
-	read_role_enter(session, &before);
+	read_role_enter(session->role, &before);
 	text = call_functions(type, &buffer);
 	read_role_leave(&before);
 	return text;
