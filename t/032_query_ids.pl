@@ -63,6 +63,21 @@ select b from t where a = $1|prepare p as select b from t where a = $1
 TEXT
 }
 
+# ---- the same by query: top_query reads like pg_stat_statements, and joins it ----
+
+{
+	my $client = $server->connect_client(application_name => 'top');
+	$client->run("select a from t where a > $_ or a = 1") for 1 .. 5;
+	$client->send_bytes(PgwireTrace::Client::terminate());
+	$client->until_closed;
+	ok($server->flush, 'top: flush()');
+	is($server->sql('select t.query, t.calls, s.calls, t.rows, s.rows, t.errors, t.total_ms >= s.total_exec_time,'
+		  . ' t.mean_ms > 0 and t.p50_ms <= t.p95_ms and t.p95_ms <= t.p99_ms and t.p99_ms <= t.max_ms'
+		  . ' from pgwire_trace.top_query t join pg_stat_statements s on s.queryid = t.query_id and s.toplevel'
+		  . " where t.query ~ 'or a ='"), 'select a from t where a > $1 or a = $2|5|5|5|5|0|t|t',
+		'calls, rows and times beside those of pg_stat_statements');
+}
+
 # ---- many texts in one pipeline, and none computed ----
 
 {

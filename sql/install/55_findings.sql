@@ -17,6 +17,7 @@ COMMENT ON FUNCTION pgwire_trace.request_steps(bytea) IS
 CREATE VIEW pgwire_trace.query_run AS
 SELECT coalesce(t.normalised_hash, x.query_hash) AS normalised_hash,
 	   t.normalised,
+	   pgwire_trace.fact_bigint(x.facts, 'query_id') AS query_id,
 	   x.started_at,
 	   x.session_id,
 	   x.exchange_no,
@@ -39,6 +40,7 @@ COMMENT ON VIEW pgwire_trace.query_run IS
 'One row an exchange that ran or failed a statement and is complete, under the normalised text of its first statement. What was recorded in parts is left out.';
 COMMENT ON COLUMN pgwire_trace.query_run.normalised_hash IS 'Hash of the normalised text.';
 COMMENT ON COLUMN pgwire_trace.query_run.normalised IS 'The normalised text.';
+COMMENT ON COLUMN pgwire_trace.query_run.query_id IS 'Query identifier of its first statement (pg_stat_statements.queryid); NULL where it is not known.';
 COMMENT ON COLUMN pgwire_trace.query_run.started_at IS 'When the relay read the first byte of the request.';
 COMMENT ON COLUMN pgwire_trace.query_run.session_id IS 'Session.';
 COMMENT ON COLUMN pgwire_trace.query_run.exchange_no IS 'Number of the exchange in its session.';
@@ -52,6 +54,7 @@ COMMENT ON COLUMN pgwire_trace.query_run.sqlstate IS 'SQLSTATE of the first erro
 
 CREATE VIEW pgwire_trace.top_query AS
 SELECT r.normalised_hash,
+	   min(r.query_id) AS query_id,
 	   min(r.normalised) AS query,
 	   count(*) AS calls,
 	   sum(r.row_count)::bigint AS rows,
@@ -73,6 +76,7 @@ REVOKE ALL ON pgwire_trace.top_query FROM PUBLIC;
 COMMENT ON VIEW pgwire_trace.top_query IS
 'One row a normalised query, to be read like pg_stat_statements: ORDER BY total_ms DESC LIMIT 10. A pipeline or several statements in one Query count once, under the first one.';
 COMMENT ON COLUMN pgwire_trace.top_query.normalised_hash IS 'Hash of the normalised text.';
+COMMENT ON COLUMN pgwire_trace.top_query.query_id IS 'Query identifier, which joins pg_stat_statements.queryid; the least where there are several, as for tables of other databases or schemas; NULL where none is known.';
 COMMENT ON COLUMN pgwire_trace.top_query.query IS 'The normalised text.';
 COMMENT ON COLUMN pgwire_trace.top_query.calls IS 'Exchanges that ran it.';
 COMMENT ON COLUMN pgwire_trace.top_query.rows IS 'Sum of the rows that the command tags name.';
