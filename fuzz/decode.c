@@ -7,8 +7,10 @@
  * is the body.
  *
  * Properties: the walk's events are the body, or it says where the body is not
- * well formed; the flat decoder's fields lie in the body and agree with the walk.
+ * well formed; the flat decoder's fields lie in the body and agree with the walk; no
+ * memory is allocated.
  */
+#include "memory.h"
 #include "rewrite.h"
 #include "wire/wire.h"
 
@@ -115,6 +117,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	                             .plugin = (WirePlugin) ((flags >> 5) % 3),
 	                             .direction = direction};
 
+	memory_begin();
 	REQUIRE(wire_name_of(id) != NULL);
 	if (id != WIRE_MSG_Unknown)
 	{
@@ -123,6 +126,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_flat(id, body, input.len);
 	}
 	check_fields(body, input.len);
+	REQUIRE(memory_calls == 0);
 	free(body);
 	return 0;
 }

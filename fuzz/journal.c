@@ -14,11 +14,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "fuzz.h"
 #include "journal/journal.h"
+#include "memory.h"
 
 #define SERIES UINT64_C(0x0123456789abcdef)
 #define SEGMENT 1
+
+/* Memory that the reader may take: a buffer of one size, or the file's. */
+#define MEMORY_START (260 * 1024)
 
 static char directory[64];
 static char path[4096];
@@ -158,7 +161,7 @@ make_file(File *file, Input *input)
 static int
 read_all(const File *file, uint64_t offset, bool final)
 {
-	JournalReader *reader = journal_reader_open(directory, SERIES, SEGMENT, offset);
+	JournalReader *reader;
 	JournalRecord record = {.next_offset = 0};
 	JournalReadResult result;
 	uint64_t sequence = 0;
@@ -166,6 +169,8 @@ read_all(const File *file, uint64_t offset, bool final)
 	uint64_t read = 0;
 	int count = 0;
 
+	memory_begin();
+	reader = journal_reader_open(directory, SERIES, SEGMENT, offset);
 	REQUIRE(reader != NULL);
 	while ((result = journal_read(reader, final, &record)) == JOURNAL_READ_RECORD)
 	{
@@ -183,6 +188,7 @@ read_all(const File *file, uint64_t offset, bool final)
 	/* the same once more: nothing has changed */
 	REQUIRE(journal_read(reader, final, &record) == result);
 	journal_reader_close(reader);
+	REQUIRE(memory_most <= MEMORY_START + file->len);
 	return count;
 }
 

@@ -6,9 +6,9 @@
  *
  * Properties: bytes are overwritten in place with '*' or left alone; of a secret
  * field nothing survives; a body that was well formed still is, field by field of
- * the same length.
+ * the same length; no memory is allocated.
  */
-#include "fuzz.h"
+#include "memory.h"
 #include "wire/walk.h"
 
 static const char *const mechanisms[] = {"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "OAUTHBEARER"};
@@ -96,10 +96,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool is_whole = wire_walk(id, body, len, &walk, note_event, &before);
 	uint8_t *masked = exact_copy(body, len);
 
+	memory_begin();
 	/* the code of a CancelRequest is not part of what is masked */
 	if (len >= code)
 		wire_mask_body(id, masked + code, len - code, flags & 1);
 	wire_error_secret(body, len);
+	REQUIRE(memory_calls == 0);
 	for (size_t i = 0; i < len; i++)
 		REQUIRE(masked[i] == body[i] || masked[i] == '*');
 	if (is_whole && keeps_shape(id))

@@ -7,8 +7,9 @@
  * Properties: messages follow each other without a gap up to the end; each body
  * is walked; framing gives the same messages whatever the pieces, and the same as
  * decoding at once; a stream that is cut gives the messages that are whole, and no
- * others.
+ * others; no memory is allocated.
  */
+#include "memory.h"
 #include "rewrite.h"
 #include "wire/stream.h"
 
@@ -55,6 +56,7 @@ decode_all(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 	size_t at = 0;
 
 	*whole = 0;
+	memory_begin();
 	wire_stream_begin(&phases, direction, phase);
 	while (at < len && digest.count < most)
 	{
@@ -78,6 +80,7 @@ decode_all(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 		wire_stream_pass(&phases, direction, &message);
 		*whole = at;
 	}
+	REQUIRE(memory_calls == 0);
 	return digest;
 }
 
@@ -91,6 +94,7 @@ frame_piece(WireFramer *framer, const uint8_t *data, size_t len, Digest *digest)
 	bool is_good = true;
 	size_t at = 0;
 
+	memory_begin();
 	while (is_good && at < len)
 	{
 		WireFrame frame;
@@ -109,6 +113,7 @@ frame_piece(WireFramer *framer, const uint8_t *data, size_t len, Digest *digest)
 		digest->count += is_good && frame.ends;
 		at += used;
 	}
+	REQUIRE(memory_calls == 0);
 	free(piece);
 	return is_good;
 }

@@ -7,9 +7,9 @@
  * Properties: tokens follow each other without a gap; a constant's content lies
  * inside it; the normalised text is cut where it must be and nowhere else, and
  * shows no character of a constant; masking changes nothing but to '*', and what
- * is masked stays so.
+ * is masked stays so; no memory is allocated.
  */
-#include "fuzz.h"
+#include "memory.h"
 #include "wire/lex.h"
 #include "wire/wire.h"
 
@@ -22,6 +22,7 @@ check_tokens(const char *text, size_t len, bool standard_strings)
 	size_t at = 0;
 	LexToken token;
 
+	memory_begin();
 	for (;;)
 	{
 		size_t before = at;
@@ -36,6 +37,7 @@ check_tokens(const char *text, size_t len, bool standard_strings)
 		REQUIRE(token.content_begin <= token.content_end);
 	}
 	REQUIRE(at == len);
+	REQUIRE(memory_calls == 0);
 }
 
 /*
@@ -49,9 +51,13 @@ check_normalised(const char *text, size_t len, bool standard_strings, size_t siz
 	size_t room = len * 20 + 32;
 	char *whole = malloc(room);
 	char *cut = malloc(size > 0 ? size : 1);
-	size_t whole_len = wire_normalise(text, len, standard_strings, whole, room);
-	size_t cut_len = wire_normalise(text, len, standard_strings, cut, size);
+	size_t whole_len;
+	size_t cut_len;
 
+	memory_begin();
+	whole_len = wire_normalise(text, len, standard_strings, whole, room);
+	cut_len = wire_normalise(text, len, standard_strings, cut, size);
+	REQUIRE(memory_calls == 0);
 	REQUIRE(whole_len < room);
 	REQUIRE(cut_len <= size);
 	/* where there is no more room nothing is looked at that may not lex */
@@ -71,8 +77,11 @@ static void
 check_masked(const char *text, size_t len, bool standard_strings)
 {
 	char *once = (char *) exact_copy(text, len);
-	bool masked = wire_mask_query(once, len, standard_strings);
+	bool masked;
 
+	memory_begin();
+	masked = wire_mask_query(once, len, standard_strings);
+	REQUIRE(memory_calls == 0);
 	for (size_t i = 0; i < len; i++)
 		REQUIRE(once[i] == text[i] || (masked && once[i] == '*'));
 	check_tokens(once, len, standard_strings);
