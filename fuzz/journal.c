@@ -101,7 +101,7 @@ put_header(File *file, bool is_good, Input *input)
 
 /*
  * Appends a record with a right checksum.  A hostile one takes its sequence and
- * type from the input.
+ * type from the input, and says that it is longer.
  */
 static void
 put_record(File *file, bool is_hostile, Input payload, Input *input)
@@ -124,6 +124,8 @@ put_record(File *file, bool is_hostile, Input payload, Input *input)
 		file->good++;
 	}
 	header.crc = journal_record_crc(SERIES, &header, payload.data);
+	if (is_hostile) /* a length far beyond the file's end */
+		header.length += (uint32_t) take_byte(input) << 18;
 	put(file, &header, sizeof(header));
 	put(file, payload.data, payload.len);
 	put(file, zeroes, -payload.len & 7);
