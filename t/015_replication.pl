@@ -363,5 +363,28 @@ is($server->sql("select string_agg(body ->> 'data', '' order by message_no) from
 	"first copy: a table's rows are data")
   or diag($server->sql("select body from pgwire_trace.messages($session) where name = 'CopyData'"));
 
+# ---- what version 18 sent in every version of pgoutput's protocol; test/golden/README.md ----
+
+$server->sql('create table pgoutput18 (run text, no int, data text, held jsonb)');
+$server->sql("\\copy pgoutput18 from '$ENV{PGWT_CLIENTS}/../golden/pgoutput18.tsv' encoding 'UTF8'");
+$server->sql(<<'SQL');
+create view read18 as
+	select r.run, m.message_no as no, m.name, m.body,
+	       pgwire_trace.encode_message('B', m.name, m.body) as bytes
+	  from (select run, string_agg(decode(data, 'hex'), '' order by no) as data from pgoutput18 group by 1) as r,
+	       lateral pgwire_trace.decode_messages(r.data, 'B', 'replication') as m;
+SQL
+is($server->sql('select count(*), count(distinct run) from pgoutput18'), '744|6', 'version 18: all versions are there');
+is($server->sql("select count(*) from pgoutput18 join read18 using (run, no)"
+	  . " where name = 'CopyData' and body = held and bytes = decode(data, 'hex')"),
+	'744', 'version 18: each message is read as by others, and written again')
+  or diag($server->sql('select run, no, held, body from pgoutput18 full join read18 using (run, no)'
+	  . ' where body is distinct from held order by 1, 2 limit 5'));
+is($server->sql(<<'SQL'), '', "version 18: all messages of pgoutput's are among them");
+select string_agg(name, ' ') from pgwire_trace.message_types() as t
+ where phase = 'xlog_data' and not exists (select from pgoutput18, jsonb_object_keys(held #> '{xlog_data,data}') as k
+	where replace(k, '_', '') = lower(t.name))
+SQL
+
 $server->node->stop;
 done_testing();
