@@ -43,7 +43,7 @@ create view golden_session as
 	select program, mode, -row_number() over (order by program, mode) as session_id
 	from golden group by program, mode;
 SQL
-$server->sql("\\copy golden from '$ENV{PGWT_CLIENTS}/../golden/pqtrace18.tsv'");
+$server->sql("\\copy golden from '$ENV{PGWT_CLIENTS}/../golden/$_'") for qw(pqtrace18.tsv pqprint18.tsv);
 $server->sql(<<'SQL');
 insert into pgwire_trace.exchange (recorded_at, session_id, exchange_no, part_no, started_at,
 	finished_at, kind, statement_count, row_count, data_row_count, request_bytes, response_bytes,

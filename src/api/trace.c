@@ -332,6 +332,8 @@ print_head(const Tracing *tracing, const RecordedMessage *recorded)
 		appendStringInfo(tracing->line, "%zu\t", message->size);
 	if (message->id == WIRE_MSG_Unknown && message->has_type)
 		appendStringInfo(tracing->line, "Unknown message: %02x", message->type);
+	else if (message->refuses_gss) /* the same byte refuses TLS; libpq names it by the request */
+		appendStringInfoString(tracing->line, wire_name_of(WIRE_MSG_GSSENCResponse));
 	else
 		appendStringInfoString(tracing->line, json_message_name(message));
 }

@@ -122,8 +122,8 @@ next_typed(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
  * Finds what stands before the first message with a type byte, if it does.
  */
 static bool
-next_first(WireDirection direction, WirePhase phase, const uint8_t *data, size_t len,
-           WireMessage *message)
+next_first(const WirePhases *phases, WireDirection direction, WirePhase phase, const uint8_t *data,
+           size_t len, WireMessage *message)
 {
 	WireMessageId id;
 
@@ -139,6 +139,7 @@ next_first(WireDirection direction, WirePhase phase, const uint8_t *data, size_t
 		return false;
 	set_rest(message, WIRE_FORM_WHOLE, data, 1);
 	message->id = id;
+	message->refuses_gss = id == WIRE_MSG_SSLResponse && (phases->gss & 1) != 0;
 	return true;
 }
 
@@ -155,7 +156,7 @@ wire_stream_next(const WirePhases *phases, WireDirection direction, const uint8_
 		wire_fill_lookup();
 	if (phase == WIRE_PHASE_STARTUP || phase == WIRE_PHASE_SSL_ANSWER)
 	{
-		if (next_first(direction, phase, data, len, message))
+		if (next_first(phases, direction, phase, data, len, message))
 			return;
 		phase = WIRE_PHASE_NORMAL; /* it means nothing in this direction, or is over */
 	}
@@ -246,6 +247,8 @@ pass_frontend(WirePhases *phases, const WireMessage *message)
 			break;
 		case WIRE_MSG_SSLRequest:
 		case WIRE_MSG_GSSENCRequest:
+			if (message->id == WIRE_MSG_GSSENCRequest && phases->answers < 32)
+				phases->gss |= UINT32_C(1) << phases->answers;
 			phases->answers++;
 			phases->back = WIRE_PHASE_SSL_ANSWER;
 			break;
@@ -269,6 +272,7 @@ static void
 pass_answer(WirePhases *phases, bool is_refusal)
 {
 	phases->answers--;
+	phases->gss >>= 1;
 	if (phases->answers <= 0 || (phases->is_alone && !is_refusal))
 	{
 		phases->answers = 0;

@@ -38,6 +38,7 @@ typedef struct WireMessage
 	WireSpan body;       /* all behind the length, as far as it is there */
 	size_t size;         /* bytes that it takes, as far as they are there */
 	WireContent content; /* of CopyData */
+	bool refuses_gss;    /* SSLResponse: it answers GSSENCRequest, as the request was seen */
 } WireMessage;
 
 /* What the next message of either direction means. */
@@ -46,6 +47,7 @@ typedef struct WirePhases
 	WirePhase front;
 	WirePhase back;
 	int answers;         /* one-byte answers that the server still owes */
+	uint32_t gss;        /* which of them, from the lowest bit, are to GSSENCRequest */
 	bool is_alone;       /* the other direction is not seen */
 	bool is_replication; /* a replication connection: a COPY without columns is a base backup */
 	bool in_stream;      /* pgoutput: between StreamStart and StreamStop */
