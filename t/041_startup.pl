@@ -1,5 +1,5 @@
 # A client that sends its startup packet and a query at once and hangs up, while relays are stopped
-# and killed at every moment of that: never is a query run for a client that is not authenticated.
+# and killed at every moment of that, and at each step by name: never is a query run for a client that is not authenticated.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ my $rounds = 1000;
 my $relays = 24;
 my $me = getpwuid($<);
 # the carriers come from 127.0.0.1 and are trusted, the clients from 127.0.0.2
-my $server = PgwireTrace->start('startup',
+my $server = PgwireTrace->start('startup', fault => 1,
 	hba => <<"HBA", conf => "max_connections = 200\npgwire_trace.relay_processes = $relays\nlog_min_messages = fatal\n");
 local all all trust
 host all $me 127.0.0.1/32 trust
@@ -104,6 +104,48 @@ for my $round (1 .. $rounds)
 	kill('CONT', @pids) if $way eq 'stop';
 }
 kill('CONT', relay_pids());
+
+# ---- at each step of a login ----
+
+# Returns the relay that stands still, once one does.
+sub stopped_relay
+{
+	my $stopped;
+	poll(sub {
+		($stopped) = grep { (eval { slurp_file("/proc/$_/stat") } // '') =~ /\) T / } relay_pids_now();
+		return $stopped;
+	});
+	return $stopped;
+}
+
+# Returns the process ids of the relays that there are just now.
+sub relay_pids_now
+{
+	return split /\n/, ($server->try_sql('select pid from pgwire_trace.stat_relay where pid > 0'))[1];
+}
+
+for my $step (qw(accepted packet connected claimed armed sent answered passed))
+{
+	my $file = $server->node->data_dir . "/pgwt_fault_relay_$step";
+	my $seen = 0;
+
+	for my $way ('kill, closed', 'kill, open', 'stop, closed', 'stop, open', 'stop and kill, closed',
+		'stop and kill, open', 'stop, reset')
+	{
+		append_to_file("$file.new", $way =~ /^stop/ ? 'stop' : 'kill');
+		rename "$file.new", $file;
+		my $client = rush('victim', 0);
+		$client->close if $way =~ /closed/;
+		$seen++ if poll(sub { !-e $file });
+		my $stopped = $way =~ /^stop/ ? stopped_relay() : undef;
+		$client->close(1) if $way =~ /reset/;
+		usleep(5000);
+		kill($way =~ /kill/ ? 'KILL' : 'CONT', $stopped) if $stopped;
+		usleep(5000);
+		$client->close;
+	}
+	is($seen, 7, "a relay is stopped and killed when a client is $step");
+}
 ok($server->wait_for('select bool_and(pid > 0) from pgwire_trace.stat_relay'),
 	"$rounds rounds: $count{stop} with relays stopped, $count{kill} killed, $count{alone} neither");
 ok($server->wait_for_side_port, 'the side port answers');

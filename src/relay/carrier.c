@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/un.h>
 
+#include "relay/fault.h"
 #include "relay/process.h"
 
 #define IDS_WAIT_US 2000000 /* how long a session waits for its id, once */
@@ -217,10 +218,12 @@ send_startup(Session *session)
 		               "too many traced sessions: all slots are taken");
 		return false;
 	}
+	RELAY_FAULT("claimed");
 	if (!fill_certificate(session, &relay->board->slots[session->slot]))
 		return false;
 	fill_slot(session, &relay->board->slots[session->slot]);
 	board_arm_slot(relay->board, session->slot, token);
+	RELAY_FAULT("armed");
 
 	memcpy(packet, session->packet.data, len);
 	for (int i = 0; i < 4; i++)
@@ -273,6 +276,7 @@ carrier_ready(Session *session)
 			pump_server_gone(session);
 		return;
 	}
+	RELAY_FAULT("sent");
 	session_update(session);
 }
 
@@ -284,6 +288,7 @@ connected(Session *session)
 {
 	int on = 1;
 
+	RELAY_FAULT("connected");
 	setsockopt(session->server.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (session->tls_version)
 		secure_begin(session);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "relay/fault.h"
 #include "relay/process.h"
 
 /*
@@ -263,6 +264,8 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 			return false;
 		}
 	}
+	if (session->state == SESSION_AUTHENTICATING)
+		RELAY_FAULT("answered");
 	observe(session, from, data, len);
 	if (session->state == SESSION_AUTHENTICATING && !is_believed(session))
 		return false;
@@ -276,6 +279,7 @@ pass(Session *session, Leg *from, Leg *to, const uint8_t *data, size_t len)
 	}
 	if (session->state != SESSION_AUTHENTICATING)
 		return true;
+	RELAY_FAULT("passed");
 	if (!session->tracker.authenticated)
 		return pass_answers(session);
 	session_authenticated(session);

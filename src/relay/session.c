@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "relay/fault.h"
 #include "relay/process.h"
 
 /*
@@ -129,6 +130,7 @@ session_open(Relay *relay, int fd, const struct sockaddr_storage *addr)
 		relay->sessions->prev = session;
 	relay->sessions = session;
 	session_update(session);
+	RELAY_FAULT("accepted");
 	return session;
 }
 

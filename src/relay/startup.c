@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/random.h>
 
+#include "relay/fault.h"
 #include "relay/process.h"
 
 #define CANCEL_REQUEST_CODE 80877102u
@@ -295,6 +296,7 @@ take_startup(Session *session, uint32_t version)
 		               relay->config.max_sessions);
 		return;
 	}
+	RELAY_FAULT("packet");
 	carrier_open(session);
 }
 
