@@ -92,6 +92,7 @@ TAP_TESTS = \
 	t/046_methods.pl \
 	t/047_defaults.pl \
 	t/048_security_table.pl \
+	t/049_startup_packets.pl \
 	t/050_tls.pl \
 	t/051_tls_bytes.pl \
 	t/052_unix.pl \

@@ -18,6 +18,7 @@ my %shows = map { $_ => [ $certificates->path("$_.crt"), $certificates->path("$_
 my $cannot = [ '28000', qr/^pgwire_trace cannot pass on authentication method/ ];
 my $bad_password = [ '28P01', qr/^password authentication failed for user/ ];
 my (@rows, @hba, @ident, @roles);
+my ($major) = `postgres --version` =~ /(\d+)/;
 
 # Adds a role with its lines for carrier and client, and a row for each way to log in: what the client
 # shows (a certificate of alice or of the role's own name, nothing, plain: no TLS), its password, what the main port does, what is expected.
@@ -87,6 +88,32 @@ push @roles, "create role alice login password '$right'";
 push @hba, 'host all alice 127.0.0.1/32 trust', 'hostssl all alice all cert';
 push @rows, { name => 'cert without a map', user => 'alice', tls => $shows{alice}, direct => 'in',
 	expect => 'same', asks => 1 };
+# maps that say more than one name for one name
+$certificates->make('mail', 'mapped_by_regex@example.org', 'root', 'basicConstraints=CA:FALSE');
+$shows{mail} = [ $certificates->path('mail.crt'), $certificates->path('mail.key') ];
+push @ident, 'byregex /^(.*)@example\.org$ \1';
+my @maps = ([ 'mapped_by_regex', 'byregex', 'mail', 'in' ], [ 'not_by_regex', 'byregex', 'mail', 'refused' ]);
+if ($major >= 16)
+{
+	push @ident, 'byall alice all', 'bygroup alice +grouped', 'byuser alice /^mapped_by_u';
+	push @maps, [ 'mapped_by_all', 'byall', 'alice', 'in' ], [ 'mapped_by_group', 'bygroup', 'alice', 'in' ],
+	  [ 'not_by_group', 'bygroup', 'alice', 'refused' ], [ 'mapped_by_user', 'byuser', 'alice', 'in' ],
+	  [ 'not_by_all', 'byall', 'mail', 'refused' ];
+}
+for my $map (@maps)
+{
+	my ($user, $name, $shown, $direct) = @$map;
+	push @roles, "create role $user login";
+	push @hba, "host all $user 127.0.0.1/32 trust", "hostssl all $user all cert map=$name";
+	push @rows, { name => "$user, map $name", user => $user, tls => $shows{$shown}, direct => $direct,
+		expect => 'same', asks => 1 };
+}
+push @roles, 'create role grouped; grant grouped to mapped_by_group' if $major >= 16;
+# a name with a zero byte: the server refuses it in the handshake
+$certificates->make_with_zero('zero', 'alice@zero.invalid');
+push @rows, { name => 'a zero byte in the name', user => 'alice', direct => 'closed', without_psql => 1,
+	tls => [ $certificates->path('zero.crt'), $certificates->path('zero.key') ],
+	expect => [ '28000', qr/^client certificate cannot be used: its subject .* has a zero byte/ ] };
 # certificates that the handshake refuses, in words of libpq's and OpenSSL's
 push @rows, map { { name => "a certificate that is $_", user => 'alice', tls => $shows{$_},
 	direct => 'closed', expect => 'same', without_psql => 1 } } qw(revoked stranger);

@@ -136,6 +136,21 @@ my $slot = $server->sql("select pg_create_logical_replication_slot('s', 'test_de
 			  . ' select pg_current_wal_lsn()'), '-d', $server->side_connstr . ' sslmode=require' ]);
 like($out, qr/table public.l: INSERT: n\[integer\]:4711/, 'pg_recvlogical over TLS') or diag($err);
 
+# a subscription of another database here, whose slot is made by hand
+$server->node->safe_psql('postgres', 'create database other');
+$server->sql("create table copied (n int primary key); insert into copied values (1);"
+	  . " create publication p for table copied");
+$server->sql("select pg_create_logical_replication_slot('subscribed', 'pgoutput')");
+$server->node->safe_psql('other', 'create table copied (n int primary key)');
+$server->node->safe_psql('other', "create subscription subscribed connection '" . $server->side_connstr
+	  . " sslmode=require' publication p with (create_slot = false, copy_data = true)");
+$server->sql('insert into copied values (2)');
+ok($server->wait_for('select count(*) = 2 from copied', 't', 'other'),
+	'a subscription over TLS: its first copy, and what comes later');
+is($server->sql("select ssl from pg_stat_replication join pg_stat_ssl using (pid) where"
+	  . " application_name = 'subscribed'"), 't', 'the server sees TLS');
+$server->node->safe_psql('other', 'drop subscription subscribed');
+
 # ---- drivers ----
 
 SKIP:
