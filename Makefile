@@ -83,6 +83,7 @@ TAP_TESTS = \
 	t/018_corpora.pl t/020_writer_texts.pl t/021_writer_waits.pl t/022_writer_standby.pl t/023_keeping.pl t/024_by_hand.pl t/025_upgrade.pl \
 	t/026_newer.pl t/027_newer_hba.pl t/028_other_version.pl \
 	t/030_supervisor.pl t/031_carrier.pl t/032_query_ids.pl t/033_parts.pl t/034_redaction.pl \
+	t/035_bytes.pl \
 	t/040_hba.pl \
 	t/041_startup.pl \
 	t/042_hooks.pl \

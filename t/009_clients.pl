@@ -31,6 +31,15 @@ sub check_session
 	return;
 }
 
+# Returns the first word of each exchange's query, its statements, its rows and how it ended.
+sub exchanges
+{
+	my ($application, $condition) = @_;
+	return $server->sql("select string_agg(concat_ws(' ', coalesce(substring(query from '\\w+'), '-'), statement_count,"
+		  . " row_count, coalesce(sqlstate, command_tag, '-')), ', ' order by exchange_no) from pgwire_trace.exchange where "
+		  . session_of($application) . " and ($condition)");
+}
+
 # ---- psql ----
 
 my ($status, $out, $err) = $server->try_side_sql(<<'SQL', application => 'my psql');
@@ -97,6 +106,47 @@ SKIP:
 	is($server->sql('select count(*) from pgwire_trace.exchange where ' . session_of('node-pg')
 		  . q{ and query = 'select $1::int + 1 as next' and command_tag = 'SELECT 1'}), '3',
 		'node-pg: three executions of the named statement');
+}
+
+# ---- JDBC ----
+
+SKIP:
+{
+	skip 'JDBC is not installed', 27 unless -e '/usr/share/java/postgresql.jar';
+
+	($status, $out, $err) = run_client([ 'java', '-cp', '/usr/share/java/postgresql.jar',
+			"$clients/Jdbc.java", $server->side_port, scalar getpwuid($<) ]);
+	is($status, 0, 'jdbc: ends well') or diag($err);
+	is($out, <<'EXPECTED', 'jdbc: with the right results');
+batch 500
+batch failed 23514
+batch in a transaction 100
+rewritten 200
+fetched 95
+prepared row 5
+error 22012
+goes on true
+copied 2
+copied out 8
+notified said
+EXPECTED
+	check_session($_) for 'jdbc', 'jdbc batch', 'jdbc rewritten', 'jdbc fetch', 'jdbc autosave', 'jdbc others';
+	# the driver asks for the types first, then sends 256 at most before it waits
+	is(exchanges('jdbc batch', "query like 'insert%'"), 'insert 0 0 -, insert 255 255 INSERT 0 1,'
+		  . ' insert 245 245 INSERT 0 1, insert 101 100 23514', 'jdbc: batches, one of which fails');
+	is(exchanges('jdbc batch', "query = 'BEGIN'"), 'BEGIN 101 100 INSERT 0 1', 'jdbc: one in a transaction');
+	is(exchanges('jdbc rewritten', "query like 'insert%'"), 'insert 3 200 INSERT 0 8', 'jdbc: a batch that is rewritten');
+	is(exchanges('jdbc fetch', 'exchange_no > 2'), 'BEGIN 2 0 BEGIN, ' . '- 1 0 -, ' x 8 . '- 1 5 SELECT 5'
+		  . ', select 1 1 SELECT 1' x 6 . ', COMMIT 1 0 COMMIT, - 0 0 -',
+		'jdbc: a portal that is suspended nine times, and a statement that gets a name');
+	is($server->sql('select sum(data_row_count) from pgwire_trace.exchange where ' . session_of('jdbc fetch')), '101',
+		'jdbc: with all rows');
+	is(exchanges('jdbc autosave', 'exchange_no > 2'), 'BEGIN 2 0 SAVEPOINT, select 1 1 SELECT 1, SAVEPOINT 1 0 SAVEPOINT,'
+		  . ' select 1 0 22012, ROLLBACK 1 0 ROLLBACK, SAVEPOINT 1 0 SAVEPOINT, select 2 2 SELECT 1, COMMIT 1 0 COMMIT, - 0 0 -',
+		'jdbc: an error, and a savepoint to go back to');
+	is(exchanges('jdbc others', 'exchange_no > 2'), 'copy 1 2 COPY 2, copy 1 2 COPY 2, BEGIN 2 12 SELECT 12, - 1 0 -, - 1 0 -,'
+		  . ' listen 2 0 NOTIFY, COMMIT 1 0 COMMIT, - 0 0 -',
+		'jdbc: COPY, function calls, a notification');
 }
 
 is($server->duplicates, '0', 'nothing is stored twice');
