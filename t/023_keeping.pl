@@ -126,10 +126,25 @@ $client->until_ready;
 ok($server->flush, 'a session that stays open');
 is($server->sql("select count(*) from pgwire_trace.query_text where query like '%text of a Parse%'"), '1',
 	'its text is there');
+# the clock is everybody's: what is recorded four days later is stored as of then, and kept when the rest goes
+append_to_file($clock, 4 * 86400);
+$server->side_sql('select 1 as day_four');
+ok($server->flush, 'the clock goes four days ahead');
+ok($server->wait_for("select bool_and(ended_at is not null) from pgwire_trace.partition where begun_at < now()"),
+	'what takes rows for longer than a day is ended');
+is($server->sql("select count(*) from pgwire_trace.exchange e join pgwire_trace.session s using (session_id)"
+	  . " where query like '%day_four%' and s.started_at > now() + interval '3 days' and e.recorded_at > now() + interval '3 days'"),
+	'1', 'the relay records by the same clock');
+unlink $clock;
+append_to_file($clock, 8 * 86400);
+ok($server->wait_for("select count(*) = 0 from pgwire_trace.exchange where recorded_at < now() + interval '1 day'"),
+	'four days later what is older than retention is gone');
+is($server->sql("select count(*) from pgwire_trace.exchange where query like '%day_four%'"), '1', 'and nothing else');
+unlink $clock;
 # what is to be cleaned must be older than a day before the oldest exchange
 $server->sql("update pgwire_trace.query_text set last_used = last_used - interval '3 days'"
 	  . " where query like '%text of a Parse%'");
-append_to_file($clock, 8 * 86400);
+append_to_file($clock, 12 * 86400);
 ok($server->wait_for("select count(*) = 0 from pgwire_trace.partition where ended_at is null"),
 	'a partition that is old is ended, though no row comes');
 ok($server->wait_for('select count(*) = 0 from pgwire_trace.exchange'), 'what is older than retention goes');

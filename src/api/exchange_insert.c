@@ -276,7 +276,7 @@ store(const Row *row, const Facts *facts, const StringInfo bytes)
 	values[5] = PointerGetDatum(cstring_to_text_with_len(bytes->data, bytes->len));
 	if (SPI_execute_with_args(
 	        psprintf("INSERT INTO pgwire_trace.%s VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-	                 get_rel_name(partition_current(keep_now()))),
+	                 get_rel_name(partition_current(pgwt_now()))),
 	        8, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not store an exchange");
 }

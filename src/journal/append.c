@@ -11,14 +11,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "journal/clock.h"
 #include "journal/journal.h"
 
 #define RESERVE_MAX (UINT64_C(1) << 30)
-#define RETRY_NS INT64_C(100000000)
-#define EPOCH_DIFFERENCE INT64_C(946684800)
+#define RETRY_US 100000
 
 struct JournalAppender
 {
@@ -53,18 +52,6 @@ posix_open(const char *path, int flags, mode_t mode)
 }
 
 const JournalIo journal_posix_io = {posix_open, close, write, ftruncate, rename, unlink, statvfs};
-
-/*
- * Returns monotonic nanoseconds.
- */
-static int64_t
-monotonic(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /*
  * Notes why something failed.
@@ -313,11 +300,9 @@ segment_header(const JournalAppender *appender, uint32_t segment)
 	                               .series = appender->series,
 	                               .segment = segment,
 	                               .node_id = appender->node_id,
-	                               .first_sequence = appender->sequence + 1};
-	struct timespec now;
+	                               .first_sequence = appender->sequence + 1,
+	                               .created_at = clock_wall()};
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	header.created_at = ((int64_t) now.tv_sec - EPOCH_DIFFERENCE) * 1000000 + now.tv_nsec / 1000;
 	header.crc = journal_crc32c(0, &header, sizeof(header));
 	return header;
 }
@@ -369,13 +354,13 @@ need_segment(JournalAppender *appender)
 
 	if (appender->fd >= 0 && appender->size < JOURNAL_SEGMENT_SIZE)
 		return JOURNAL_OK;
-	if (appender->refused_at != 0 && monotonic() - appender->refused_at < RETRY_NS)
+	if (appender->refused_at != 0 && clock_monotonic() - appender->refused_at < RETRY_US)
 		return appender->refused;
 	result = check_room(appender);
 	if (result == JOURNAL_OK)
 		result = begin_segment(appender);
 	appender->refused = result;
-	appender->refused_at = result == JOURNAL_OK ? 0 : monotonic();
+	appender->refused_at = result == JOURNAL_OK ? 0 : clock_monotonic();
 	return result;
 }
 
@@ -473,7 +458,7 @@ journal_write(JournalAppender *appender, uint64_t *written)
 		if (appender->io->ftruncate(appender->fd, (off_t) appender->size) == 0)
 			lseek(appender->fd, (off_t) appender->size, SEEK_SET);
 		appender->size = JOURNAL_SEGMENT_SIZE;
-		appender->refused_at = monotonic();
+		appender->refused_at = clock_monotonic();
 		errno = error;
 		appender->refused = failure(appender, "write to the journal in", appender->directory);
 		return appender->refused;

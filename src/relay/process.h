@@ -21,6 +21,7 @@
 
 #include <sys/socket.h>
 
+#include "journal/clock.h"
 #include "journal/journal.h"
 #include "journal/tuple.h"
 #include "relay/leg.h"
@@ -172,10 +173,6 @@ typedef struct Relay
 	struct event *signals[5];
 	uint8_t io[RELAY_IO_SIZE];
 } Relay;
-
-/* clock.c */
-extern int64_t clock_monotonic(void); /* microseconds */
-extern int64_t clock_wall(void);      /* microseconds since 2000-01-01 UTC */
 
 /* note.c */
 extern void relay_log(Relay *relay, RelaySeverity severity, const char *format, ...)

@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 
 #include "fmgr.h"
+#include "journal/clock.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
-#include "utils/timestamp.h"
 
 PG_MODULE_MAGIC;
 
@@ -75,10 +75,10 @@ pgwt_require_preloaded(void)
 }
 
 /*
- * Returns the time as the board counts it.
+ * Returns the time as the board counts it, which is as TimestampTz does.
  */
 int64
 pgwt_now(void)
 {
-	return GetCurrentTimestamp();
+	return clock_wall();
 }

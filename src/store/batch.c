@@ -224,15 +224,16 @@ report_quarantine(const BatchRecord *record, const char *reason)
 {
 	static int64 logged_at;
 	BoardWriter *board = &pgwt_board->writer;
+	int64 now = pgwt_now();
 	char *message = psprintf("record " UINT64_FORMAT " of series %016" PRIx64
 	                         " can't be stored, it is in quarantine: %s",
 	                         record->sequence, record->after.series, reason);
 
 	board_add(&board->exchanges_quarantined, 1);
 	writer_note("%s", message);
-	if (logged_at != 0 && pgwt_now() - logged_at < LOG_EVERY_US)
+	if (logged_at != 0 && now >= logged_at && now - logged_at < LOG_EVERY_US)
 		return;
-	logged_at = pgwt_now();
+	logged_at = now;
 	ereport(LOG, (errmsg("pgwire_trace writer: %s", message),
 	              errdetail("Records in quarantine since the server started: " UINT64_FORMAT ".",
 	                        board_get(&board->exchanges_quarantined)),

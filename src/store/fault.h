@@ -9,7 +9,7 @@
  *		writer_before_commit	rows are inserted, the transaction is open
  *		writer_after_commit		committed, the segment is not deleted yet
  *		writer_between_segments	a segment is done, the next not begun
- *		clock					(keep.c) what is kept is older by the seconds in the file, which stays
+ *		clock					(journal/clock.c) the clock is ahead by the seconds in the file, which stays
  *		poison record			an exchange whose query holds pgwt_poison_record
  */
 #ifndef STORE_FAULT_H

@@ -49,27 +49,6 @@ static bool cleans; /* rows may be left without exchanges */
 static int64 cleaned_at;
 
 /*
- * Returns the time by which exchanges are kept.  In a fault build a test sets it
- * ahead.
- */
-int64
-keep_now(void)
-{
-	int64 now = pgwt_now();
-
-#ifdef PGWT_FAULT
-	FILE *file = fopen("pgwt_fault_clock", "r");
-	long ahead = 0;
-
-	if (file && fscanf(file, "%ld", &ahead) == 1)
-		now += ahead * USECS_PER_SEC;
-	if (file)
-		fclose(file);
-#endif
-	return now;
-}
-
-/*
  * Returns the largest size and age of a partition that takes rows.
  */
 static int64
@@ -216,7 +195,7 @@ step(int64 now)
 		return result;
 	result = drop_partition(&list, now);
 	is_full = result == STEP_BLOCKED && is_over(&list);
-	if (result != STEP_DONE || !(cleans || now - cleaned_at > CLEAN_EVERY_US))
+	if (result != STEP_DONE || !(cleans || now < cleaned_at || now - cleaned_at > CLEAN_EVERY_US))
 		return result;
 	result = clean(&list, now);
 	cleans = result == STEP_MORE;
@@ -269,7 +248,7 @@ keep_has_room(Size to_store)
 {
 	static int64 looked_at;
 	static int64 stored; /* since then */
-	int64 now = keep_now();
+	int64 now = pgwt_now();
 
 	stored += (int64) to_store;
 	if (now >= looked_at && now - looked_at < EVERY_US && stored < partition_bytes())

@@ -394,7 +394,7 @@ rows_store(const BatchRecord *records, int count, volatile bool *own_fault)
 	prepare(&text_plan, "query_text", query_text_columns, QUERY_TEXT_COLUMNS, TEXT_CONFLICT);
 	if (has_exchanges(records, count))
 	{
-		relation = table_open(partition_current(keep_now()), RowExclusiveLock);
+		relation = table_open(partition_current(pgwt_now()), RowExclusiveLock);
 		copy = begin_copy(records, count, relation);
 	}
 	*own_fault = true;

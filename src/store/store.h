@@ -238,9 +238,6 @@ extern TimestampTz partition_oldest(const PartitionList *list, TimestampTz now);
 
 /* ---- keep.c ---- */
 
-/* The time by which exchanges are kept. */
-extern int64 keep_now(void);
-
 /* Ends and drops what is due.  False: there is no room, which is shown. */
 extern bool keep_has_room(Size to_store);
 
