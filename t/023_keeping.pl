@@ -65,6 +65,11 @@ is($server->sql(<<'SQL'), 't', 'and knows the time of its exchanges');
 select bool_and(oldest <= newest and newest <= ended_at and oldest >= begun_at - interval '1 min')
   from pgwire_trace.partition where ended_at is not null
 SQL
+is($server->sql(<<'SQL'), '0', 'and is explained, with its columns');
+select count(*) from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+   where c.relname like 'stored_exchange_%' and c.relkind = 'r'
+      and (col_description(c.oid, a.attnum) is null or obj_description(c.oid, 'pg_class') is null)
+SQL
 my $ended = $server->sql('select min(partition_no) from pgwire_trace.partition');
 for my $case (
 	[ "sqlstate is not null", "started_at_idx1" ],

@@ -378,6 +378,7 @@ create function shadow(text, text) returns bool language sql as $$ select harm()
 create function "left"(text, integer) returns text language sql as $$ select harm()::text $$;
 create function format(text, text) returns text language sql as $$ select harm()::text $$;
 create function min(text) returns text language sql as $$ select harm()::text $$;
+create function max(integer) returns integer language sql as $$ select harm()::int $$;
 SQL
 {
 	$server->sql("set role mallory; create operator public.$_ (leftarg = bigint, rightarg = bigint, function = shadow);"
@@ -389,10 +390,13 @@ my $trapped = $server->sql("select pgwire_trace.last_session('trap')");
 for my $what ($server->sql("select string_agg(relname, ' ') from pg_class where relnamespace = 'pgwire_trace'::regnamespace"
 		  . " and relkind in ('r', 'v')") =~ /\S+/g, "tail('-infinity')", "messages($trapped)", "trace_lines($trapped)",
 	"psql_script($trapped)", "session_diff($trapped, $trapped)", "statement_rows($trapped)", 'storage()', 'status()',
-	"purge('-infinity')", "last_session('trap')", 'flush()', "replay_report(1)")
+	"purge('-infinity')", "last_session('trap')", 'flush()', "replay_report(1)", "replay_wait(1, '1 s')")
 {
 	$server->try_sql("set search_path = public, pg_catalog; select * from pgwire_trace.$what");
 }
+is($server->sql("set search_path = public, pg_catalog; insert into pgwire_trace.exchange (session_id, exchange_no,"
+	  . " started_at, finished_at, kind, is_complete) values (-1, 1, now(), now(), 'query', true) returning session_id"),
+	'-1', 'a row is inserted');
 is($server->sql("select count(*) from diary"), '0', 'no function of hers was run');
 is($server->sql("select rolsuper from pg_roles where rolname = 'mallory'"), 'f', 'she gained nothing');
 ok($server->sql("select note(1)") eq 't' && $server->sql('select count(*) from diary') eq '1'

@@ -125,7 +125,8 @@ COMMENT ON COLUMN pgwire_trace.exchange.is_redacted IS 'Whether something that t
 
 CREATE FUNCTION pgwire_trace.exchange_insert() RETURNS trigger
 AS 'MODULE_PATHNAME', 'pgwire_trace_exchange_insert'
-LANGUAGE C;
+LANGUAGE C
+SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION pgwire_trace.exchange_insert() FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.exchange_insert() IS
 'Stores a row that is inserted into view exchange. Raises 22023 for values that can''t be stored.';

@@ -254,8 +254,9 @@ require_run(int64 run_id)
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT FROM pgwire_trace.replay_run_state WHERE run_id = $1", 1,
-	                          &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT FROM pgwire_trace.replay_run_state "
+	                          "WHERE run_id OPERATOR(pg_catalog.=) $1",
+	                          1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
 	found = SPI_processed > 0;
 	PopActiveSnapshot();

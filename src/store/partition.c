@@ -107,6 +107,35 @@ find_current(int *number)
 }
 
 /*
+ * Explains a partition's columns as those that they come from.
+ */
+static void
+copy_comments(const char *name)
+{
+	uint64 count;
+	char **commands;
+
+	if (SPI_execute(
+	        psprintf("SELECT pg_catalog.format('COMMENT ON COLUMN pgwire_trace.%s.%%I IS %%L', "
+	                 "attname, pg_catalog.col_description(attrelid, attnum)) "
+	                 "FROM pg_catalog.pg_attribute WHERE attrelid OPERATOR(pg_catalog.=) "
+	                 "'pgwire_trace.stored_exchange'::pg_catalog.regclass "
+	                 "AND attnum OPERATOR(pg_catalog.>) 0 AND NOT attisdropped",
+	                 name),
+	        false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read table \"pg_attribute\"");
+	count = SPI_processed;
+	commands = palloc(sizeof(char *) * count);
+	for (uint64 i = 0; i < count; i++)
+		commands[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	for (uint64 i = 0; i < count; i++)
+		run(commands[i]);
+	run(psprintf("COMMENT ON TABLE pgwire_trace.%s IS 'A stretch of the exchanges; view exchange "
+	             "shows them all.'",
+	             name));
+}
+
+/*
  * Makes a partition.
  */
 static void
@@ -119,6 +148,7 @@ create(int number, TimestampTz now)
 	             "WITH (autovacuum_vacuum_insert_threshold = -1)",
 	             name));
 	run(psprintf("REVOKE ALL ON pgwire_trace.%s FROM PUBLIC", name));
+	copy_comments(name);
 	run(psprintf("CREATE INDEX ON pgwire_trace.%s (session_id, exchange_no)", name));
 	run(psprintf("ALTER EXTENSION pgwire_trace ADD TABLE pgwire_trace.%s", name));
 	run_with("INSERT INTO pgwire_trace.partition (partition_no, begun_at) VALUES ($1, $2)", number,
