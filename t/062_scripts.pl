@@ -153,6 +153,24 @@ like($script, qr/a secret in it was masked/, 'a masked secret is said to be that
 unlike($script, qr/secret'/, 'and is not there');
 like($script, qr/\\gexec$/m, 'what psql would misread');
 
+# literals of users' types have their names; the fresh database has them under other OIDs
+$client = client('typed');
+$numbers = 50;
+talk(query("create type mood as enum ('sad', 'it''s :ok'); create domain small as int check (value < 100);"
+	  . ' create type pair as (m mood, n small); create type span as range (subtype = float8);'
+	  . ' create table typed (m mood, ms mood[], s small, p pair, ps pair[], r span, rs int4multirange, x bit varying(3), i interval)'));
+my @types = split /\n/, $server->sql("select to_regtype(t)::oid from unnest('{mood,mood[],small,pair,pair[],span,int4multirange,varbit,interval}'::text[]) t");
+talk(parse('', 'insert into typed values ($1, $2, $3, $4, $5, $6, $7, $8, $9)', @types)
+	  . bind_values('', '', 0, "it's :ok", q({sad,"it's :ok",NULL}), 7, q[("it's :ok",)], '{"(sad,1)"}', '[1.5,2)', '{[1,3)}', '101', '1 mon')
+	  . execute('') . sync_message());
+talk(parse('', 'insert into typed values ($1, $2, $3, null, null, $4)', @types[ 0, 1, 2, 5 ])
+	  . bind_values('', '', 1, 'sad', pack('NNNNNN/a*', 1, 0, $types[0], 1, 1, 'sad'), pack('N', 8), "\x02" . pack('N/a*N/a*', pack('d>', 0.1), pack('d>', 3)))
+	  . execute('') . sync_message());
+talk(parse('', 'insert into typed (s) values ($1)', $types[2]) . bind_values('', '', 0, 100) . execute('') . sync_message());
+$client->send_bytes(PgwireTrace::Client::terminate());
+like(paste('typed', 'postgres', 'typed'), qr/'it''s :ok'::public\.mood, /, 'typed: by name');
+$server->sql('drop table typed; drop type pair; drop type span; drop domain small; drop type mood');
+
 # what others sent is never a command to the psql that reads the script
 my $evil = PostgreSQL::Test::Utils::tempdir() . '/evil';
 my $command = "\\! touch $evil";

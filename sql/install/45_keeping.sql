@@ -139,10 +139,15 @@ CREATE FUNCTION pgwire_trace.tail(since timestamptz, session_id bigint DEFAULT N
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 AS $$
+	-- two, so that a session is found by its index
 	SELECT l.*
 	FROM pgwire_trace.log l
-	WHERE l.recorded_at > $1 AND ($2 IS NULL OR l.session_id = $2)
-	ORDER BY l.recorded_at, l.session_id, l.exchange_no
+	WHERE l.recorded_at > $1 AND $2 IS NULL
+	UNION ALL
+	SELECT l.*
+	FROM pgwire_trace.log l
+	WHERE l.recorded_at > $1 AND l.session_id = $2
+	ORDER BY recorded_at, session_id, exchange_no
 $$;
 REVOKE ALL ON FUNCTION pgwire_trace.tail(timestamptz, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.tail(timestamptz, bigint) IS
