@@ -36,7 +36,10 @@ CREATE TABLE pgwire_trace.replay_run_state (
 	skipped bigint NOT NULL DEFAULT 0,
 	divergences bigint NOT NULL DEFAULT 0,
 	root_divergences bigint NOT NULL DEFAULT 0,
-	error_message text
+	error_message text,
+	session_ids bigint[],
+	since timestamptz,
+	until timestamptz
 );
 REVOKE ALL ON pgwire_trace.replay_run_state FROM PUBLIC;
 COMMENT ON TABLE pgwire_trace.replay_run_state IS 'One row a replay, as its worker writes it; read view replay_run.';
@@ -59,6 +62,9 @@ COMMENT ON COLUMN pgwire_trace.replay_run_state.skipped IS 'Exchanges that could
 COMMENT ON COLUMN pgwire_trace.replay_run_state.divergences IS 'Rows of replay_divergence.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.root_divergences IS 'Those of them that nothing before explains.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.error_message IS 'Why it was aborted.';
+COMMENT ON COLUMN pgwire_trace.replay_run_state.session_ids IS 'Sessions that it was to replay; NULL: not by their ids.';
+COMMENT ON COLUMN pgwire_trace.replay_run_state.since IS 'Begin of the time range; NULL without one.';
+COMMENT ON COLUMN pgwire_trace.replay_run_state.until IS 'End of the time range; NULL without one.';
 
 CREATE TABLE pgwire_trace.replay_run_session (
 	run_id bigint NOT NULL REFERENCES pgwire_trace.replay_run_state ON DELETE CASCADE,
@@ -215,7 +221,10 @@ SELECT r.run_id,
 	   r.captured - r.sent - r.filtered - r.skipped AS unsent,
 	   r.divergences,
 	   r.root_divergences,
-	   r.error_message
+	   r.error_message,
+	   r.session_ids,
+	   r.since,
+	   r.until
 FROM pgwire_trace.replay_run_state r;
 REVOKE ALL ON pgwire_trace.replay_run FROM PUBLIC;
 COMMENT ON VIEW pgwire_trace.replay_run IS
@@ -240,6 +249,9 @@ COMMENT ON COLUMN pgwire_trace.replay_run.unsent IS 'Exchanges that were to be s
 COMMENT ON COLUMN pgwire_trace.replay_run.divergences IS 'Rows of replay_divergence.';
 COMMENT ON COLUMN pgwire_trace.replay_run.root_divergences IS 'Those of them that nothing before explains.';
 COMMENT ON COLUMN pgwire_trace.replay_run.error_message IS 'Why it was aborted.';
+COMMENT ON COLUMN pgwire_trace.replay_run.session_ids IS 'Sessions that it was to replay; NULL: not by their ids.';
+COMMENT ON COLUMN pgwire_trace.replay_run.since IS 'Begin of the time range; NULL without one.';
+COMMENT ON COLUMN pgwire_trace.replay_run.until IS 'End of the time range; NULL without one.';
 
 CREATE VIEW pgwire_trace.replay_progress WITH (security_invoker = true) AS
 SELECT r.run_id,
@@ -346,13 +358,39 @@ REVOKE ALL ON FUNCTION pgwire_trace.replay_pause(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_pause(bigint) IS
 'Tells a replay to begin no more exchanges; what is in flight comes to its end. False if it has ended already.';
 
-CREATE FUNCTION pgwire_trace.replay_resume(run_id bigint) RETURNS boolean
-LANGUAGE sql VOLATILE STRICT
+CREATE FUNCTION pgwire_trace.replay_restart(
+	target text,
+	session_ids bigint[],
+	since timestamptz,
+	until timestamptz,
+	timing text,
+	speed float8,
+	ordering text,
+	compare integer,
+	read_only boolean,
+	options jsonb,
+	run_id bigint)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgwire_trace_replay_restart'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION pgwire_trace.replay_restart(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.replay_restart(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb, bigint) IS
+'Serves replay_resume.';
+
+CREATE FUNCTION pgwire_trace.replay_resume(run_id bigint, target text DEFAULT NULL) RETURNS boolean
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog
-AS $$ SELECT pgwire_trace.replay_steer($1, 'resume', 1) $$;
-REVOKE ALL ON FUNCTION pgwire_trace.replay_resume(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION pgwire_trace.replay_resume(bigint) IS
-'Lets a paused replay go on; its clock stood still. False if it has ended already.';
+AS $$
+	SELECT coalesce(
+		(SELECT pgwire_trace.replay_restart(coalesce($2, r.target), r.session_ids, r.since, r.until, r.timing,
+				r.speed, r.ordering, r.compare, r.read_only, r.options, r.run_id)
+		 FROM pgwire_trace.replay_run r
+		 WHERE r.run_id = $1 AND r.state = 'aborted'),
+		pgwire_trace.replay_steer($1, 'resume', 1))
+$$;
+REVOKE ALL ON FUNCTION pgwire_trace.replay_resume(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.replay_resume(bigint, text) IS
+'Lets a paused replay go on, whose clock stood still; or an aborted one, with the sessions that had not begun: those in whose middle it was aborted are lost. The target is needed where the first one held what is not kept: a password. False if it has ended otherwise. Raises 42704 for a run that never was.';
 
 CREATE FUNCTION pgwire_trace.replay_set_speed(run_id bigint, speed float8) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT

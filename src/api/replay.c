@@ -27,6 +27,7 @@
 #define STEP_MS 20
 
 PG_FUNCTION_INFO_V1(pgwire_trace_replay_start);
+PG_FUNCTION_INFO_V1(pgwire_trace_replay_restart);
 PG_FUNCTION_INFO_V1(pgwire_trace_replay_plan);
 PG_FUNCTION_INFO_V1(pgwire_trace_replay_wait);
 PG_FUNCTION_INFO_V1(pgwire_trace_replay_steer);
@@ -149,22 +150,44 @@ wait_recorded(BackgroundWorkerHandle *handle, const ReplayRequest *request)
 }
 
 /*
- * Starts a run; see its comment in SQL.
+ * Raises 42704 unless there is such a run; by the newest snapshot, whatever the
+ * caller's is.
  */
-Datum
-pgwire_trace_replay_start(PG_FUNCTION_ARGS)
+static void
+require_run(int64 run_id)
 {
-	ReplayRequest *request = replay_request_make(fcinfo);
+	Oid type = INT8OID;
+	Datum value = Int64GetDatum(run_id);
+	Oid caller;
+	int context;
+	bool found;
+
+	GetUserIdAndSecContext(&caller, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (SPI_execute_with_args("SELECT FROM pgwire_trace.replay_run_state "
+	                          "WHERE run_id OPERATOR(pg_catalog.=) $1",
+	                          1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed");
+	found = SPI_processed > 0;
+	PopActiveSnapshot();
+	SPI_finish();
+	SetUserIdAndSecContext(caller, context);
+	if (!found)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+		                errmsg("there is no replay %lld", (long long) run_id)));
+}
+
+/*
+ * Starts the worker of a run, and waits until it has recorded that.
+ */
+static void
+launch(ReplayRequest *request)
+{
 	BackgroundWorkerHandle *handle;
 	dsm_segment *segment;
 
-	pgwt_require_preloaded();
-	require_reading();
-	(void) replay_target_open(request); /* what it refuses is refused here */
-	SPI_connect();
-	replay_require_digests(request);
-	SPI_finish();
-	request->run_id = next_run_id();
 	request->slot = replay_slot_claim(request->run_id);
 	/* PG_TRY: the slot is nobody's until the worker runs */
 	PG_TRY();
@@ -182,7 +205,43 @@ pgwire_trace_replay_start(PG_FUNCTION_ARGS)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+}
+
+/*
+ * Starts a run; see its comment in SQL.
+ */
+Datum
+pgwire_trace_replay_start(PG_FUNCTION_ARGS)
+{
+	ReplayRequest *request = replay_request_make(fcinfo);
+
+	pgwt_require_preloaded();
+	require_reading();
+	(void) replay_target_open(request); /* what it refuses is refused here */
+	SPI_connect();
+	replay_require_digests(request);
+	SPI_finish();
+	request->run_id = next_run_id();
+	launch(request);
 	PG_RETURN_INT64(request->run_id);
+}
+
+/*
+ * Lets an aborted run go on: (as replay_start(), run_id).
+ */
+Datum
+pgwire_trace_replay_restart(PG_FUNCTION_ARGS)
+{
+	ReplayRequest *request = replay_request_make(fcinfo);
+
+	pgwt_require_preloaded();
+	require_reading();
+	(void) replay_target_open(request);
+	request->run_id = PG_GETARG_INT64(10);
+	request->resumes = true;
+	require_run(request->run_id);
+	launch(request);
+	PG_RETURN_BOOL(true);
 }
 
 /*
@@ -235,36 +294,6 @@ pgwire_trace_replay_plan(PG_FUNCTION_ARGS)
 		put_plan_row(result, "with noise rules", NULL, -1, summary.noisy);
 	put_plan_row(result, "results without a digest", NULL, -1, summary.missing_digests);
 	return (Datum) 0;
-}
-
-/*
- * Raises 42704 unless there is such a run; by the newest snapshot, whatever the
- * caller's is.
- */
-static void
-require_run(int64 run_id)
-{
-	Oid type = INT8OID;
-	Datum value = Int64GetDatum(run_id);
-	Oid caller;
-	int context;
-	bool found;
-
-	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
-	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT FROM pgwire_trace.replay_run_state "
-	                          "WHERE run_id OPERATOR(pg_catalog.=) $1",
-	                          1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_with_args failed");
-	found = SPI_processed > 0;
-	PopActiveSnapshot();
-	SPI_finish();
-	SetUserIdAndSecContext(caller, context);
-	if (!found)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-		                errmsg("there is no replay %lld", (long long) run_id)));
 }
 
 /*

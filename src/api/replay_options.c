@@ -53,6 +53,7 @@ typedef enum OptionNo
 	CONNECT_DELAY,
 	RECONNECT,
 	CATCH_UP,
+	CHILDREN,
 	FLOAT_TOLERANCE,
 	IGNORE_COLUMNS,
 	NOISE_RULES,
@@ -73,6 +74,7 @@ static const Option options[OPTION_COUNT_OF] = {
     [CONNECT_DELAY] = {"connect_delay", OPTION_MILLISECONDS, false, 0, MAX_MS},
     [RECONNECT] = {"reconnect", OPTION_BOOLEAN, false, 0, 0},
     [CATCH_UP] = {"catch_up", OPTION_NUMBER, false, 1, 1e6},
+    [CHILDREN] = {"children", OPTION_COUNT, false, 1, REPLAY_MAX_CHILDREN},
     [FLOAT_TOLERANCE] = {"float_tolerance", OPTION_NUMBER, false, 0, 1},
     [IGNORE_COLUMNS] = {"ignore_columns", OPTION_NAMES, false, 0, 0},
     [NOISE_RULES] = {"noise_rules", OPTION_BOOLEAN, false, 0, 0},
@@ -233,6 +235,9 @@ take_option(ReplaySettings *settings, OptionNo number, const JsonbValue *value)
 		case CATCH_UP:
 			settings->catch_up = read_number(option, value);
 			break;
+		case CHILDREN:
+			settings->child_count = (uint32) read_number(option, value);
+			break;
 		case FLOAT_TOLERANCE:
 			settings->float_tolerance = read_number(option, value);
 			break;
@@ -308,6 +313,10 @@ read_settings(ReplaySettings *settings, FunctionCallInfo fcinfo)
 	settings->asks_permission = settings->refuses_self = true;
 	settings->requires_password = !superuser();
 	read_options(settings, PG_GETARG_JSONB_P(9));
+	if (settings->child_count > 1 && settings->ordering != ORDERING_NONE)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("several network processes keep no order across sessions"),
+		                errhint("Leave out option \"children\", or use ordering \"none\".")));
 }
 
 /*

@@ -179,7 +179,8 @@ go(Replay *replay, int64_t zero)
 {
 	if (!plan_open(&replay->plan, replay->settings.plan_path))
 		give_up(replay, "could not read the plan");
-	plan_remove(replay->settings.plan_path);
+	report_put(replay, LINK_MAPPED, NULL, 0, NULL, 0);
+	report_flush(replay);
 	for (size_t i = 0; i < replay->plan.session_count; i++)
 		if (replay->plan.sessions[i].conninfo >= replay->conninfo_count)
 		{

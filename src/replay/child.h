@@ -226,7 +226,9 @@ typedef struct Replay
 	size_t packet_len;
 	Buffer backlog; /* packets that the worker has not taken: size, bytes */
 	size_t backlog_at;
-	LinkProgress progress;
+	LinkProgress progress;   /* its lag is that since lag_since */
+	LinkProgress lag_before; /* of the second before that */
+	int64_t lag_since;
 	int64_t reported_at;
 } Replay;
 

@@ -7,7 +7,7 @@
  * the same build of the same library, so structures pass as they are in memory.
  *
  *		worker -> child		settings, conninfo ..., go; then pause, resume, speed, cancel
- *		child -> worker		exchange, difference, session, note, progress; refused or done
+ *		child -> worker		mapped; exchange, difference, session, note, progress; refused or done
  */
 #ifndef REPLAY_LINK_H
 #define REPLAY_LINK_H
@@ -86,6 +86,7 @@ typedef enum LinkKind
 	LINK_NOTE,         /* text */
 	LINK_PROGRESS,     /* LinkProgress */
 	LINK_REFUSED,      /* text: the run is not to go on */
+	LINK_MAPPED,       /* the plan's files are not needed any more */
 	LINK_DONE
 } LinkKind;
 
@@ -172,7 +173,7 @@ typedef struct LinkProgress
 	uint64_t sent; /* exchanges */
 	uint32_t sessions_live;
 	uint32_t sessions_ended;
-	int64_t late_us; /* greatest since the last report */
+	int64_t late_us; /* greatest of late */
 	int64_t target_late_us;
 	uint64_t order_timeouts;
 } LinkProgress;

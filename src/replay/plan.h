@@ -9,8 +9,8 @@
  *		.exchanges	PlanExchange, session after session, in their order
  *		.bytes		requests and responses, at the offsets that the exchanges name
  *
- * The worker writes them, the child maps them, and they are removed as soon as it
- * has.  Times are microseconds since the earliest begin in the plan.
+ * The worker writes them, its children map them, and it removes them as soon as they
+ * have.  Times are microseconds since the earliest begin in the plan.
  *
  * Public routines:
  *		plan_create, plan_add_bytes, plan_add_exchange, plan_add_session, plan_finish

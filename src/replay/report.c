@@ -19,6 +19,7 @@
 
 #define BACKLOG_FULL (16 * 1024 * 1024)
 #define REPORT_US 100000
+#define LAG_US 1000000
 #define VALUE_SHOWN 1024
 #define NAME_SHOWN 128
 
@@ -262,6 +263,26 @@ report_difference(Player *player, int64_t exchange_no, int64_t caused_by,
 }
 
 /*
+ * Reports how far the replay is; its lag is that of this second and the last one.
+ */
+static void
+report_lag(Replay *replay, int64_t now)
+{
+	LinkProgress progress = replay->progress;
+
+	if (replay->lag_before.late_us > progress.late_us)
+		progress.late_us = replay->lag_before.late_us;
+	if (replay->lag_before.target_late_us > progress.target_late_us)
+		progress.target_late_us = replay->lag_before.target_late_us;
+	report_put(replay, LINK_PROGRESS, &progress, sizeof(progress), NULL, 0);
+	if (now - replay->lag_since < LAG_US)
+		return;
+	replay->lag_since = now;
+	replay->lag_before = replay->progress;
+	replay->progress.late_us = replay->progress.target_late_us = 0;
+}
+
+/*
  * Reports how far the replay is, and sends what is gathered, now and then.
  */
 void
@@ -273,8 +294,7 @@ report_tick(Replay *replay, int64_t now)
 	replay->progress.sessions_live = replay->live;
 	replay->progress.sessions_ended = replay->ended;
 	replay->progress.order_timeouts = replay->order.timeouts;
-	report_put(replay, LINK_PROGRESS, &replay->progress, sizeof(replay->progress), NULL, 0);
-	replay->progress.late_us = replay->progress.target_late_us = 0;
+	report_lag(replay, now);
 	report_flush(replay);
 }
 

@@ -1,21 +1,18 @@
 /*
  * worker.c
- *	  A replay's worker: records the run, plans it, starts the child, stores what it
- *	  says.
+ *	  A replay's worker: records the run, plans it, starts the children, stores what they
+ *	  say.
  *
  * It is a dynamic background worker that the postmaster does not restart.  Between
- * batches it has no transaction open.  When it ends before the run has, the child
- * goes with it and the run counts as aborted: nothing says so but that no worker is
+ * batches it has no transaction open.  When it ends before the run has, its children
+ * go with it and the run counts as aborted: nothing says so but that no worker is
  * there, so nothing can forget to.
  */
 #include "replay/worker.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "access/xact.h"
@@ -25,8 +22,6 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "replay/child_main.h"
-#include "server/supervisor.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -39,7 +34,6 @@
 #include "utils/wait_event.h"
 
 #define WAIT_MS 100
-#define PACKETS_A_TURN 64
 
 /* How a run ends. */
 typedef enum RunEnd
@@ -57,11 +51,10 @@ typedef struct Run
 	PlanSummary summary;
 	ReplayStore *store;
 	MemoryContext loop;
-	pid_t child;
-	int link;
 	RunEnd end;
 	char *message;       /* why it was aborted */
 	double plan_seconds; /* of processor time */
+	bool is_mapped;      /* the children have the plan */
 	bool is_paused;
 	bool is_cancelled;
 } Run;
@@ -81,7 +74,7 @@ forget_begun(void)
 }
 
 /*
- * Gives the slot back, and removes what the child may not have removed.
+ * Gives the slot back, and removes the plan.
  */
 static void
 on_exit_replay(int code, Datum arg)
@@ -91,8 +84,7 @@ on_exit_replay(int code, Datum arg)
 	plan_remove(run.request->settings.plan_path);
 	if (run.end == RUN_FINISHED || run.end == RUN_CANCELLED)
 		forget_begun();
-	if (run.child > 0)
-		kill(run.child, SIGKILL);
+	replay_children_kill();
 	replay_slot_release(run.request->slot, run.request->run_id);
 }
 
@@ -138,6 +130,12 @@ take_planned(void *arg, int64 session_id, int64 exchange_no, PlanOutcome outcome
 	                   (Datum) 0};
 
 	(void) arg;
+	if (run.request->resumes)
+	{
+		if (exchange_no < 0 && outcome != PLAN_SEND)
+			replay_resume_without(run.request->run_id, session_id, reason);
+		return; /* the rest is known from before */
+	}
 	if (exchange_no >= 0)
 	{
 		replay_store_unsent(run.store, session_id, exchange_no, outcome, reason);
@@ -212,7 +210,6 @@ plan(void)
 	PlanWriter writer;
 	MemoryContext before;
 
-	name_plan();
 	begin();
 	learn_own();
 	replay_require_digests(run.request);
@@ -227,7 +224,8 @@ plan(void)
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not write the plan of the replay to \"%s\": %m",
 		                       settings->plan_path)));
-	replay_record_plan(run.request->run_id, &run.summary);
+	if (!run.request->resumes)
+		replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
 	replay_record_state(run.request->run_id, "running", NULL);
 	commit();
@@ -237,72 +235,54 @@ plan(void)
 }
 
 /*
- * Sends the child a command.  It has not begun, or has room: commands are few.
+ * Starts the children, and tells them what to do.
  */
 static void
-tell(LinkCommand command, const void *data, Size len)
+start_children(void)
 {
-	char packet[LINK_PACKET];
-
-	if (len > sizeof(packet) - 1)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-		                errmsg("a connection string is too long for a replay")));
-	packet[0] = (char) command;
-	if (len > 0)
-		memcpy(packet + 1, data, len);
-	while (send(run.link, packet, len + 1, MSG_NOSIGNAL) < 0)
-	{
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			return; /* gone: reading tells */
-		(void) WaitLatchOrSocket(MyLatch, WL_SOCKET_WRITEABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-		                         run.link, 10, PG_WAIT_EXTENSION);
-	}
-}
-
-/*
- * Starts the child, and tells it what to do.
- */
-static void
-start_child(void)
-{
-	const ReplaySettings *settings = &run.request->settings;
+	ReplaySettings *settings = &run.request->settings;
+	int64 zero;
+	struct timespec now;
 	ListCell *cell;
 
-	run.child = spawn_detached("pgwire_trace replay network", replay_child_main, 0, &run.link);
-	if (run.child < 0)
-		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
-		                errmsg("could not start the replay's network process: %m")));
-	tell(LINK_SETTINGS, settings, sizeof(*settings));
+	replay_children_start(settings);
 	foreach (cell, run.summary.conninfos)
-		tell(LINK_CONNINFO, lfirst(cell), strlen(lfirst(cell)));
+		replay_children_tell(LINK_CONNINFO, lfirst(cell), strlen(lfirst(cell)));
 	foreach (cell, run.summary.types)
-		tell(LINK_TYPES, ((StringInfo) lfirst(cell))->data,
-		     (Size) ((StringInfo) lfirst(cell))->len);
-	tell(LINK_GO, NULL, 0);
+		replay_children_tell(LINK_TYPES, ((StringInfo) lfirst(cell))->data,
+		                     (Size) ((StringInfo) lfirst(cell))->len);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	zero = (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	replay_children_tell(LINK_GO, &zero, sizeof(zero));
 	atomic_store(&run.slot->state, REPLAY_RUNNING);
 }
 
 /*
- * Shows on the board how far the child is.
+ * Shows on the board how far the children are.
  */
 static void
-show_progress(const char *data, Size size)
+show_progress(const LinkProgress *progress)
 {
-	LinkProgress progress;
-
-	if (size < sizeof(progress))
-		return;
-	memcpy(&progress, data, sizeof(progress));
-	atomic_store(&run.slot->sent, progress.sent);
-	atomic_store(&run.slot->sessions_live, progress.sessions_live);
-	atomic_store(&run.slot->sessions_ended, progress.sessions_ended);
-	atomic_store(&run.slot->late_us, progress.late_us);
-	atomic_store(&run.slot->target_late_us, progress.target_late_us);
-	atomic_store(&run.slot->order_timeouts, progress.order_timeouts);
+	atomic_store(&run.slot->sent, progress->sent);
+	atomic_store(&run.slot->sessions_live, progress->sessions_live);
+	atomic_store(&run.slot->sessions_ended, progress->sessions_ended);
+	atomic_store(&run.slot->late_us, progress->late_us);
+	atomic_store(&run.slot->target_late_us, progress->target_late_us);
+	atomic_store(&run.slot->order_timeouts, progress->order_timeouts);
 }
 
 /*
- * Takes a record of the child's.
+ * Ends the run.
+ */
+static void
+abort_run(const char *message)
+{
+	run.end = RUN_ABORTED;
+	run.message = MemoryContextStrdup(TopMemoryContext, message);
+}
+
+/*
+ * Takes a record of a child's.
  */
 static void
 take_record(LinkKind kind, const char *data, Size size)
@@ -314,60 +294,47 @@ take_record(LinkKind kind, const char *data, Size size)
 		case LINK_SESSION:
 			replay_store_record(run.store, kind, data, size);
 			break;
-		case LINK_PROGRESS:
-			show_progress(data, size);
-			break;
 		case LINK_NOTE:
 			ereport(LOG, (errmsg("pgwire_trace replay %lld: %s", (long long) run.request->run_id,
 			                     replay_safe_text(data, size))));
 			break;
 		case LINK_REFUSED:
-			run.end = RUN_ABORTED;
-			run.message = MemoryContextStrdup(TopMemoryContext, replay_safe_text(data, size));
+			if (run.end == RUN_GOES_ON)
+				abort_run(replay_safe_text(data, size));
 			break;
-		case LINK_DONE:
-			run.end = run.is_cancelled ? RUN_CANCELLED : RUN_FINISHED;
+		default:
 			break;
 	}
 }
 
 /*
- * Reads what the child has sent, a bounded amount.  Whatever it is, it is only data.
+ * Reads what the children have sent, a bounded amount, and sees how they are.
  */
 static void
-read_link(void)
+read_children(void)
 {
-	static char packet[LINK_PACKET];
+	LinkProgress progress;
+	const char *failure;
 
-	for (int i = 0; i < PACKETS_A_TURN && run.end == RUN_GOES_ON; i++)
+	replay_children_read(take_record);
+	replay_children_progress(&progress);
+	show_progress(&progress);
+	if (run.end != RUN_GOES_ON)
+		return;
+	failure = replay_children_failure();
+	if (failure)
+		abort_run(failure);
+	else if (replay_children_are_done())
+		run.end = run.is_cancelled ? RUN_CANCELLED : RUN_FINISHED;
+	if (!run.is_mapped && replay_children_have_plan())
 	{
-		ssize_t got = recv(run.link, packet, sizeof(packet), MSG_DONTWAIT);
-		Size at = 0;
-
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-			return;
-		if (got <= 0)
-		{
-			run.end = RUN_ABORTED;
-			run.message = "the replay's network process has died";
-			return;
-		}
-		while (at + sizeof(LinkRecord) <= (Size) got)
-		{
-			LinkRecord record;
-
-			memcpy(&record, packet + at, sizeof(record));
-			at += sizeof(record);
-			if (record.size > (Size) got - at)
-				break;
-			take_record((LinkKind) record.kind, packet + at, record.size);
-			at += record.size;
-		}
+		run.is_mapped = true;
+		plan_remove(run.request->settings.plan_path);
 	}
 }
 
 /*
- * Passes on to the child what the board says.
+ * Passes on to the children what the board says.
  */
 static void
 follow_commands(void)
@@ -377,11 +344,11 @@ follow_commands(void)
 	uint64 bits = atomic_exchange(&run.slot->new_speed, 0);
 
 	if (bits != 0)
-		tell(LINK_SPEED, &bits, sizeof(bits));
+		replay_children_tell(LINK_SPEED, &bits, sizeof(bits));
 	if (paused != run.is_paused)
 	{
 		run.is_paused = paused;
-		tell(paused ? LINK_PAUSE : LINK_RESUME, NULL, 0);
+		replay_children_tell(paused ? LINK_PAUSE : LINK_RESUME, NULL, 0);
 		begin();
 		replay_record_state(run.request->run_id, paused ? "paused" : "running", NULL);
 		commit();
@@ -390,7 +357,7 @@ follow_commands(void)
 	if ((command & REPLAY_CANCEL) && !run.is_cancelled)
 	{
 		run.is_cancelled = true;
-		tell(LINK_CANCEL, NULL, 0);
+		replay_children_tell(LINK_CANCEL, NULL, 0);
 	}
 }
 
@@ -421,33 +388,14 @@ loop(void)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		follow_commands();
-		read_link();
+		read_children();
 		if (replay_store_is_due(run.store))
 			store();
 		MemoryContextReset(run.loop);
 		if (run.end != RUN_GOES_ON)
 			break;
-		(void) WaitLatchOrSocket(
-		    MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, run.link,
-		    WAIT_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		replay_children_wait(WAIT_MS);
 	}
-}
-
-/*
- * Waits for the child, which is done.
- */
-static void
-end_child(void)
-{
-	int status;
-
-	close(run.link);
-	if (run.end == RUN_ABORTED)
-		kill(run.child, SIGKILL);
-	while (waitpid(run.child, &status, 0) < 0 && errno == EINTR)
-		;
-	run.child = 0;
 }
 
 /*
@@ -538,6 +486,8 @@ finish_run(void)
 
 	begin();
 	replay_store_write(run.store);
+	if (run.end == RUN_ABORTED)
+		replay_resume_cut(run.request);
 	replay_record_state(run.request->run_id, states[run.end], run.message);
 	ForceSyncCommit();
 	commit();
@@ -556,9 +506,23 @@ plan_and_run(void)
 {
 	plan();
 	run.plan_seconds = processor_seconds(RUSAGE_SELF);
-	start_child();
+	start_children();
 	loop();
-	end_child();
+	replay_children_end(run.end == RUN_ABORTED);
+}
+
+/*
+ * Records that the run begins, or goes on.
+ */
+static void
+record(void)
+{
+	begin();
+	if (run.request->resumes)
+		run.request = replay_resume_request(run.request);
+	else
+		replay_record_run(run.request);
+	commit();
 }
 
 /*
@@ -580,9 +544,8 @@ pgwire_trace_replay_main(Datum arg)
 	before = MemoryContextSwitchTo(TopMemoryContext);
 	run.store = replay_store_begin(run.request->run_id);
 	MemoryContextSwitchTo(before);
-	begin();
-	replay_record_run(run.request);
-	commit();
+	name_plan();
+	record();
 	atomic_store(&run.slot->state, REPLAY_RECORDED);
 	pgstat_report_activity(STATE_RUNNING, "replay");
 	/* PG_TRY: the run's row must say why it ended */

@@ -10,9 +10,9 @@
  * Files: worker.c (its life), worker_plan.c and worker_exchange.c (record -> plan:
  * sessions, and their exchanges), worker_cancel.c (cancel requests), worker_target.c
  * (connection strings), worker_read_only.c (what a request would do), worker_noise.c
- * (columns that are left out), worker_types.c
- * (names of types), worker_record.c (the run's row), worker_store.c (the child's
- * records -> rows), worker_slot.c (the board).
+ * (columns that are left out), worker_types.c (names of types), worker_record.c (the
+ * run's row), worker_resume.c (aborted runs go on), worker_children.c (the network
+ * processes), worker_store.c (their records -> rows), worker_slot.c (the board).
  */
 #ifndef REPLAY_WORKER_H
 #define REPLAY_WORKER_H
@@ -34,6 +34,7 @@ typedef struct ReplayRequest
 	Oid role;
 	bool by_superuser;
 	bool read_only;
+	bool resumes;                    /* an aborted run goes on */
 	char token[2 * BOARD_TOKEN + 1]; /* by the worker: what it shows to this server's relays */
 	ReplaySettings settings;         /* what the caller says of them */
 	TimestampTz since;               /* DT_NOBEGIN: not given */
@@ -92,11 +93,28 @@ extern List *replay_types_pack(void);
 
 /* ---- worker_record.c; SPI is connected ---- */
 
+/* Returns the sessions that a request names, as an array. */
+extern Datum replay_request_sessions(const ReplayRequest *request);
+
 extern void replay_record_run(const ReplayRequest *request);
 extern void replay_record_plan(int64 run_id, const PlanSummary *summary);
 
 /* Sets the state; the message is why it was aborted, or NULL. */
 extern void replay_record_state(int64 run_id, const char *state, const char *message);
+
+/* ---- worker_resume.c; SPI is connected ---- */
+
+/*
+ * Lets an aborted run go on: ends the sessions in whose middle it was aborted, and returns
+ * the request for those that had not begun.  Changes the request where it says so.
+ */
+extern ReplayRequest *replay_resume_request(ReplayRequest *request);
+
+/* Ends the sessions in whose middle a run was aborted. */
+extern void replay_resume_cut(const ReplayRequest *request);
+
+/* Takes notice that a session that had not begun cannot be replayed any more. */
+extern void replay_resume_without(int64 run_id, int64 session_id, const char *reason);
 
 /* ---- worker_target.c ---- */
 
@@ -165,6 +183,26 @@ extern char *replay_safe_text(const char *data, Size len);
 
 /* Writes all that waits; in a transaction. */
 extern void replay_store_write(ReplayStore *store);
+
+/* ---- worker_children.c: the network processes of the one run that a worker has ---- */
+
+#define REPLAY_MAX_CHILDREN 64
+
+/* Takes a record that a child sent. */
+typedef void (*ReplayTake)(LinkKind kind, const char *data, Size size);
+
+extern void replay_children_start(const ReplaySettings *settings);
+extern void replay_children_tell(LinkCommand command, const void *data, Size len);
+extern void replay_children_wait(long timeout_ms);
+extern void replay_children_read(ReplayTake take);
+extern void replay_children_progress(LinkProgress *progress);
+
+/* Says why the run cannot go on; NULL: it can. */
+extern const char *replay_children_failure(void);
+extern bool replay_children_are_done(void);
+extern bool replay_children_have_plan(void);
+extern void replay_children_end(bool kills);
+extern void replay_children_kill(void);
 
 /* ---- worker_slot.c ---- */
 

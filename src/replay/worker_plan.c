@@ -394,21 +394,10 @@ open_sessions(Planner *planner)
 {
 	const ReplayRequest *request = planner->request;
 	Oid types[3] = {INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum values[3] = {(Datum) 0, TimestampTzGetDatum(request->since),
+	Datum values[3] = {replay_request_sessions(request), TimestampTzGetDatum(request->since),
 	                   TimestampTzGetDatum(request->until)};
 	char nulls[3] = {request->session_count < 0 ? 'n' : ' ', ' ', ' '};
-	int count = Max(request->session_count, 0);
-	Datum *ids = palloc((Size) (count + 1) * sizeof(Datum));
 
-	for (int i = 0; i < count; i++)
-	{
-		int64 id;
-
-		memcpy(&id, request->data + request->sessions_at + (Size) i * sizeof(int64), sizeof(id));
-		ids[i] = Int64GetDatum(id);
-	}
-	values[0] = PointerGetDatum(
-	    construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	planner->cancels = planner_cancels_begin(values[0], request->session_count < 0, request->until);
 	return SPI_cursor_open_with_args(NULL, sessions_sql, 3, types, values, nulls, true,
 	                                 CURSOR_OPT_NO_SCROLL);
@@ -479,7 +468,11 @@ replay_plan_build(const ReplayRequest *request, PlanWriter *writer, PlanSummary 
 	plan_sessions(&planner);
 	summary->peak = find_peak(&planner);
 	if (writer && request->settings.compare >= 3)
+	{
+		/* SPI has left its own context behind */
+		MemoryContextSwitchTo(planner.result);
 		summary->types = replay_types_pack();
+	}
 }
 
 /*

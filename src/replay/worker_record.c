@@ -7,8 +7,10 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 /*
  * Runs a command with the run's id as $1 and texts after it.
@@ -21,6 +23,26 @@ execute(const char *sql, int count, Oid *types, Datum *values, const char *nulls
 }
 
 /*
+ * Returns the sessions that a request names, as an array.
+ */
+Datum
+replay_request_sessions(const ReplayRequest *request)
+{
+	int count = Max(request->session_count, 0);
+	Datum *ids = palloc((Size) (count + 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+	{
+		int64 id;
+
+		memcpy(&id, request->data + request->sessions_at + (Size) i * sizeof(int64), sizeof(id));
+		ids[i] = Int64GetDatum(id);
+	}
+	return PointerGetDatum(
+	    construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
  * Makes the run's row.
  */
 void
@@ -29,9 +51,9 @@ replay_record_run(const ReplayRequest *request)
 	static const char *const timings[] = {"asap", "think", "schedule", "catch-up"};
 	static const char *const orderings[] = {"none", "arrival", "commit"};
 	const ReplaySettings *settings = &request->settings;
-	Oid types[9] = {INT8OID, TEXTOID, TEXTOID,  FLOAT8OID, TEXTOID,
-	                INT4OID, BOOLOID, JSONBOID, OIDOID};
-	Datum values[9] = {
+	Oid types[12] = {INT8OID, TEXTOID,  TEXTOID, FLOAT8OID,    TEXTOID,        INT4OID,
+	                 BOOLOID, JSONBOID, OIDOID,  INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[12] = {
 	    Int64GetDatum(request->run_id),
 	    CStringGetTextDatum(replay_target_shown(request->data + request->target_at)),
 	    CStringGetTextDatum(timings[settings->timing]),
@@ -40,14 +62,23 @@ replay_record_run(const ReplayRequest *request)
 	    Int32GetDatum(settings->compare),
 	    BoolGetDatum(request->read_only),
 	    DirectFunctionCall1(jsonb_in, CStringGetDatum(request->data + request->options_at)),
-	    ObjectIdGetDatum(request->role)};
+	    ObjectIdGetDatum(request->role),
+	    replay_request_sessions(request),
+	    TimestampTzGetDatum(request->since),
+	    TimestampTzGetDatum(request->until)};
+	char nulls[13] = "            ";
+
+	nulls[9] = request->session_count < 0 ? 'n' : ' ';
+	nulls[10] = TIMESTAMP_IS_NOBEGIN(request->since) ? 'n' : ' ';
+	nulls[11] = TIMESTAMP_IS_NOEND(request->until) ? 'n' : ' ';
 
 	ForceSyncCommit(); /* a crash of the server must not undo that the run was */
 	execute("INSERT INTO pgwire_trace.replay_run_state (run_id, state, started_at, target, timing,"
-	        " speed, ordering, compare, read_only, options, started_by)"
+	        " speed, ordering, compare, read_only, options, started_by, session_ids,"
+	        " since, until)"
 	        " VALUES ($1, 'planned', pg_catalog.clock_timestamp(), $2, $3, $4, $5, $6, $7, $8,"
-	        " $9::pg_catalog.regrole::text)",
-	        9, types, values, NULL);
+	        " $9::pg_catalog.regrole::text, $10, $11, $12)",
+	        12, types, values, nulls);
 }
 
 /*

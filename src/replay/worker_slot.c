@@ -37,6 +37,26 @@ is_live(BoardReplay *slot)
 }
 
 /*
+ * Raises 55000 where a run has a slot already.  Of two that resume it at one time the
+ * one with the earlier slot does.
+ */
+static void
+refuse_twice(int mine, int64 run_id)
+{
+	for (int i = 0; i < BOARD_MAX_REPLAYS; i++)
+	{
+		BoardReplay *slot = replay_slot(i);
+
+		if (i == mine || atomic_load(&slot->run_id) != run_id || !is_live(slot) ||
+		    (i > mine && atomic_load(&slot->pid) == 0))
+			continue;
+		replay_slot_release(mine, run_id);
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("replay %lld is running already", (long long) run_id)));
+	}
+}
+
+/*
  * Claims a slot for a run.
  */
 int
@@ -61,6 +81,7 @@ replay_slot_claim(int64 run_id)
 		atomic_store(&slot->late_us, 0);
 		atomic_store(&slot->target_late_us, 0);
 		atomic_store(&slot->order_timeouts, 0);
+		refuse_twice(i, run_id);
 		return i;
 	}
 	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

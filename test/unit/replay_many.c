@@ -359,6 +359,7 @@ run_child(const ReplaySettings *settings, const char *database)
 	waitpid(pid, NULL, 0);
 	snprintf(begun, sizeof(begun), "%s" PLAN_BEGUN, settings->plan_path);
 	unlink(begun);
+	plan_remove(settings->plan_path);
 	return heard;
 }
 
