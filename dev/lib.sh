@@ -2,6 +2,9 @@
 
 pg_config=${PG_CONFIG:-pg_config}
 
+# initdb takes the encoding from here; a machine without a locale would give databases none
+export LC_ALL=C.UTF-8
+
 # Runs a command as the unprivileged user that servers need; as oneself if that is not root.
 as_server_user()
 {
