@@ -40,7 +40,7 @@ READ_FILES = \
 API_FILES = \
 	align decode decode_args decode_formats diff diff_body diff_columns diff_exchange \
 	diff_outline exchange exchange_insert explain findings flush install json json_encode \
-	json_encode_value json_flat json_shape json_write keeping \
+	json_encode_value json_flat json_part json_shape json_write keeping \
 	messages messages_list messages_read request_steps result result_set script session statement status \
 	trace
 
@@ -244,7 +244,7 @@ $(eval $(call BUILD,fuzz_server,clang,$(CLANG_QUIET) $(FUZZ_SERVER_FLAGS)))
 
 FUZZ_SERVER_OBJS = $(WIRE_SOURCES:%.c=build/fuzz_server/%.o) \
 	$(addprefix build/fuzz_server/src/, read/encoding.o api/decode_args.o api/json.o \
-	api/json_encode.o api/json_encode_value.o api/json_flat.o api/json_shape.o api/json_write.o)
+	api/json_encode.o api/json_encode_value.o api/json_flat.o api/json_part.o api/json_shape.o api/json_write.o)
 
 .SECONDARY: $(FUZZ_SERVER_OBJS) $(SERVER_FUZZ_TARGETS:%=build/fuzz_server/fuzz/%.o)
 

@@ -5,7 +5,7 @@
  * A body is an object with a key a field.  The walker says what each field is
  * called and made of; nothing here knows of any message.
  */
-#include "api/json.h"
+#include "api/json_lay.h"
 
 /* So many first bytes are shown of what is too long for jsonb. */
 #define CUT_TO (1024 * 1024)
@@ -77,25 +77,15 @@ is_unstable(WireKind kind)
 }
 
 /*
- * Adds a place in the WAL, as "%X/%08X".  Replication is full of them, and psprintf()
- * takes as long as all the rest of a message.
+ * Adds a place in the WAL.
  */
 static bool
 put_lsn(Builder *builder, const WireEvent *event)
 {
-	static const char digits[] = "0123456789ABCDEF";
 	char *text = palloc(LSN_SIZE);
-	char *at = text + LSN_SIZE;
-	uint64 left = (uint64) event->number;
+	char *end = json_lay_lsn(text, (uint64) event->number);
 
-	for (int i = 0; i < 8; i++, left >>= 4)
-		*--at = digits[left & 0xf];
-	*--at = '/';
-	do
-	{
-		*--at = digits[left & 0xf];
-	} while ((left >>= 4) > 0);
-	return json_put_string(builder->writer, event->name, at, (size_t) (text + LSN_SIZE - at));
+	return json_put_string(builder->writer, event->name, text, (size_t) (end - text));
 }
 
 /*

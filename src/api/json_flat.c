@@ -11,36 +11,15 @@
  * It is a second way to what json.c makes, byte by byte the same.  What is not plain,
  * or not well formed, has no body from here.
  */
-#include "api/json_lay.h"
-#include "api/json_shape.h"
+#include "api/json_flat.h"
 #include "wire/values.h"
 
 /* Longer bodies are not worth a second reading. */
 #define MAX_BODY (1024 * 1024)
+#define MAX_PART (64 * 1024) /* as flat_room_of_part() is generous */
 
 /* Least bytes of a column of RowDescription. */
 #define LEAST_COLUMN 19
-
-/* What a value may take besides its bytes, or the two hex digits of each. */
-#define VALUE_ROOM 32
-
-/* A field as it was found. */
-typedef struct Found
-{
-	int64 number;
-	WireSpan bytes;      /* of strings, lists, values */
-	WireFormats formats; /* of values */
-} Found;
-
-/* A body being made. */
-typedef struct Flat
-{
-	const JsonContext *context;
-	JsonNumbers *numbers;
-	const JsonShape *column;
-	WireFormats formats; /* the last that the message gave */
-	size_t room;         /* that the jsonb needs at most */
-} Flat;
 
 /*
  * Finds values: those that are the last field are checked when they are laid out,
@@ -52,7 +31,7 @@ find_values(Flat *flat, WireCursor *cursor, bool is_last, Found *found)
 	WireValues values = wire_values_begin(cursor->data + cursor->at, cursor_left(cursor));
 	WireSpan value;
 
-	flat->room += values.left * VALUE_ROOM + cursor_left(cursor) * 2;
+	flat->room += values.left * FLAT_VALUE_ROOM + cursor_left(cursor) * 2;
 	found->formats = flat->formats;
 	if (is_last)
 		return !values.reason && cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
@@ -72,8 +51,8 @@ find_columns(Flat *flat, WireCursor *cursor, Found *found)
 	if (!cursor_integer(cursor, 2, &count) || count > cursor_left(cursor) / LEAST_COLUMN)
 		return false;
 	found->number = count;
-	flat->room +=
-	    count * (flat->column->len + flat->column->count * VALUE_ROOM) + cursor_left(cursor) * 2;
+	flat->room += count * (flat->column->len + flat->column->count * FLAT_VALUE_ROOM) +
+	              cursor_left(cursor) * 2;
 	return cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
 }
 
@@ -101,7 +80,7 @@ find_field(Flat *flat, WireCursor *cursor, const WireField *field, Found *found)
 	uint32 number = 0;
 	bool is_there;
 
-	flat->room += VALUE_ROOM;
+	flat->room += FLAT_VALUE_ROOM;
 	switch (field->kind)
 	{
 		case WIRE_KIND_INT16:
@@ -130,7 +109,7 @@ find_field(Flat *flat, WireCursor *cursor, const WireField *field, Found *found)
 		case WIRE_KIND_FORMATS:
 		case WIRE_KIND_OIDS:
 			is_there = find_integers(cursor, field->kind, found);
-			flat->room += (size_t) found->number * VALUE_ROOM;
+			flat->room += (size_t) found->number * FLAT_VALUE_ROOM;
 			if (field->kind == WIRE_KIND_FORMATS)
 				flat->formats = (WireFormats){found->bytes.data, (size_t) found->number};
 			return is_there;
@@ -138,34 +117,15 @@ find_field(Flat *flat, WireCursor *cursor, const WireField *field, Found *found)
 			return find_values(flat, cursor, field[1].kind == WIRE_KIND_END, found);
 		case WIRE_KIND_COLUMNS:
 			return find_columns(flat, cursor, found);
-		default: /* the rest; checked when it is laid out */
+		case WIRE_KIND_BYTES:
+		case WIRE_KIND_CONTENT:
+		case WIRE_KIND_VALUE: /* the rest; checked when it is laid out */
 			flat->room += cursor_left(cursor) * 2;
 			found->formats = flat->formats;
 			return cursor_bytes(cursor, cursor_left(cursor), &found->bytes);
+		default:
+			return flat_find_in_part(flat, cursor, field->kind, found);
 	}
-}
-
-/*
- * Lays bytes out: as text if they are that, else {"hex": ...}.  NULL: they need
- * conversion.
- */
-static inline char *
-lay_bytes(const Flat *flat, WireSpan bytes, bool is_binary, char *at, JEntry *entry)
-{
-	const ReadEncoding *encoding = &flat->context->encoding;
-	char *end;
-	size_t len;
-
-	*entry = (JEntry) bytes.len; /* a string */
-	if (likely(!is_binary && json_copy_plain(at, bytes.data, bytes.len)))
-		return at + bytes.len;
-	if (!is_binary && encoding->is_converted)
-		return NULL;
-	if (!is_binary && read_text(encoding, bytes, &len))
-		return at + bytes.len; /* they were copied */
-	end = json_lay_hex(at, bytes.data, bytes.len);
-	*entry = JENTRY_ISCONTAINER | (JEntry) (end - at);
-	return end;
 }
 
 /*
@@ -175,7 +135,7 @@ static inline char *
 lay_value(const Flat *flat, WireSpan value, bool is_binary, char *at, JEntry *entry)
 {
 	*entry = JENTRY_ISNULL;
-	return value.data ? lay_bytes(flat, value, is_binary, at, entry) : at;
+	return value.data ? flat_lay_bytes(flat, value, is_binary, at, entry) : at;
 }
 
 /*
@@ -280,7 +240,7 @@ lay_column(Flat *flat, WireCursor *cursor, char *at)
 
 		if (shape->fields[field].kind == WIRE_KIND_STRING)
 		{
-			at = lay_bytes(flat, found[field].bytes, false, at, &entries[i]);
+			at = flat_lay_bytes(flat, found[field].bytes, false, at, &entries[i]);
 			if (!at)
 				return NULL;
 			continue;
@@ -330,9 +290,10 @@ lay_field(Flat *flat, WireKind kind, const Found *found, char *at, JEntry *entry
 		case WIRE_KIND_CHAR:
 		case WIRE_KIND_STRING:
 		case WIRE_KIND_QUERY:
-			return lay_bytes(flat, found->bytes, false, at, entry);
+			return flat_lay_bytes(flat, found->bytes, false, at, entry);
+		case WIRE_KIND_BYTES:
 		case WIRE_KIND_CONTENT:
-			return lay_bytes(flat, found->bytes, flat->context->data_is_binary, at, entry);
+			return flat_lay_bytes(flat, found->bytes, flat->context->data_is_binary, at, entry);
 		case WIRE_KIND_VALUE:
 			return lay_single(flat, found, at, entry);
 		case WIRE_KIND_VALUES:
@@ -345,20 +306,25 @@ lay_field(Flat *flat, WireKind kind, const Found *found, char *at, JEntry *entry
 		case WIRE_KIND_COLUMNS:
 			at = lay_columns(flat, found, json_pad(at));
 			break;
-		default:
+		case WIRE_KIND_INT8:
+		case WIRE_KIND_INT16:
+		case WIRE_KIND_INT32:
+		case WIRE_KIND_UINT32:
 			at = json_lay_number(flat->numbers, found->number, at);
 			*entry = JENTRY_ISNUMERIC | (JEntry) (at - begin);
 			return at;
+		default:
+			return flat_lay_in_part(flat, kind, found, at, entry);
 	}
 	*entry = at ? JENTRY_ISCONTAINER | (JEntry) (at - begin) : 0;
 	return at;
 }
 
 /*
- * Finds the fields of a body, to its last byte.
+ * Finds the fields of a message, to its last byte; see json_flat.h.
  */
-static bool
-find_fields(Flat *flat, const JsonShape *shape, WireCursor *cursor, Found *found)
+bool
+flat_find_fields(Flat *flat, const JsonShape *shape, WireCursor *cursor, Found *found)
 {
 	for (int i = 0; i < shape->count; i++)
 		if (!find_field(flat, cursor, &shape->fields[i], &found[i]))
@@ -389,7 +355,7 @@ find_error(Flat *flat, WireCursor *cursor, Found *found)
 	}
 	if (cursor_left(cursor) > 0)
 		return NULL;
-	flat->room += cursor->len * 2 + (size_t) count * VALUE_ROOM;
+	flat->room += cursor->len * 2 + (size_t) count * FLAT_VALUE_ROOM;
 	return json_shape_of_error(flat->context->shapes, codes, count);
 }
 
@@ -402,22 +368,19 @@ find_all(Flat *flat, const WireMessage *message, Found *found)
 	WireCursor cursor = {message->body.data, message->body.len, wire_code_size(message->id)};
 	const JsonShape *shape;
 
-	if (message->form != WIRE_FORM_WHOLE || message->id == WIRE_MSG_Unknown ||
-	    message->body.len > MAX_BODY || message->content.is_replication ||
-	    flat->context->is_regress || cursor.at > cursor.len)
+	if (cursor.at > cursor.len)
 		return NULL;
 	if (wire_types[message->id].fields[0].kind == WIRE_KIND_ERROR_FIELDS)
 		return find_error(flat, &cursor, found);
 	shape = json_shape_of_message(flat->context->shapes, message->id);
-	return shape->is_flat && find_fields(flat, shape, &cursor, found) ? shape : NULL;
+	return shape->is_flat && flat_find_fields(flat, shape, &cursor, found) ? shape : NULL;
 }
 
 /*
- * Lays a body out, the fields in the order of their keys.  Returns the place behind
- * it; NULL: it can't be here.
+ * Lays an object of fields out, in the order of their keys; see json_flat.h.
  */
-static char *
-lay_body(Flat *flat, const JsonShape *shape, const Found *found, char *at)
+char *
+flat_lay_fields(Flat *flat, const JsonShape *shape, const Found *found, char *at)
 {
 	JEntry *entries = (JEntry *) at + 1;
 	char *data = (char *) (entries + shape->count * 2);
@@ -437,7 +400,19 @@ lay_body(Flat *flat, const JsonShape *shape, const Found *found, char *at)
 }
 
 /*
- * Returns a message's body; see json.h.
+ * Tells whether a message may have a body from here.
+ */
+static bool
+is_for_here(const JsonContext *context, const WireMessage *message)
+{
+	size_t most = message->content.is_replication ? MAX_PART : MAX_BODY;
+
+	return message->form == WIRE_FORM_WHOLE && message->id != WIRE_MSG_Unknown &&
+	       message->body.len <= most && !context->is_regress;
+}
+
+/*
+ * Lays a message's body out; see json.h.
  */
 Jsonb *
 json_flat_body(const JsonContext *context, const WireMessage *message)
@@ -446,16 +421,22 @@ json_flat_body(const JsonContext *context, const WireMessage *message)
 	             .numbers = json_numbers(context->writer),
 	             .column = json_shape_of_column(context->shapes),
 	             .formats = context->formats,
+	             .content = &message->content,
 	             .room = VARHDRSZ + JSON_SHAPE_ROOM};
 	Found found[JSON_SHAPE_FIELDS];
-	const JsonShape *shape = find_all(&flat, message, found);
+	const JsonShape *shape = NULL;
 	Jsonb *jsonb;
 	char *end;
 
-	if (!shape)
+	if (!is_for_here(context, message))
+		return NULL;
+	if (message->content.is_replication)
+		flat.room = flat_room_of_part(message->body.len);
+	else if (!(shape = find_all(&flat, message, found)))
 		return NULL;
 	jsonb = (Jsonb *) json_room(context->writer, flat.room);
-	end = lay_body(&flat, shape, found, VARDATA(jsonb));
+	end = shape ? flat_lay_fields(&flat, shape, found, VARDATA(jsonb))
+	            : flat_lay_part(&flat, WIRE_PHASE_IN_COPY_DATA, message->body, VARDATA(jsonb));
 	if (!end)
 		return NULL;
 	SET_VARSIZE(jsonb, end - (char *) jsonb);

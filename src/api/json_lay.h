@@ -140,6 +140,26 @@ json_lay_number(JsonNumbers *numbers, int64 number, char *at)
 }
 
 /*
+ * Writes a place in the WAL as "%X/%08X".  Replication is full of them, and psprintf()
+ * takes as long as all the rest of a message.
+ */
+static inline char *
+json_lay_lsn(char *at, uint64 lsn)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	int shift = 60;
+
+	while (shift > 32 && (lsn >> shift) == 0)
+		shift -= 4;
+	for (; shift >= 32; shift -= 4)
+		*at++ = digits[lsn >> shift & 0xf];
+	*at++ = '/';
+	for (; shift >= 0; shift -= 4)
+		*at++ = digits[lsn >> shift & 0xf];
+	return at;
+}
+
+/*
  * Writes the entry of a container's value number i, of which the data ends at
  * `end` in the container's: mostly its length, here and there that end.
  */

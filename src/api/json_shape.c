@@ -48,8 +48,17 @@ is_flat_kind(WireKind kind, bool is_last)
 		case WIRE_KIND_FORMATS:
 		case WIRE_KIND_OIDS:
 		case WIRE_KIND_VALUES:
+		case WIRE_KIND_INT64:
+		case WIRE_KIND_TIME:
+		case WIRE_KIND_LSN:
+		case WIRE_KIND_STREAM_XID:
+		case WIRE_KIND_KEY_TUPLE:
+		case WIRE_KIND_OLD_TUPLE:
+		case WIRE_KIND_NEW_TUPLE:
 			return true;
 		case WIRE_KIND_VALUE:
+		case WIRE_KIND_BYTES:
+		case WIRE_KIND_PLUGIN_DATA:
 		case WIRE_KIND_COLUMNS:
 		case WIRE_KIND_CONTENT:
 			return is_last;
