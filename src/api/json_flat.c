@@ -220,6 +220,29 @@ lay_head(const JsonShape *shape, char *at)
 }
 
 /*
+ * Finds a member of a column: a string or a number.
+ */
+static inline bool
+find_member(WireCursor *cursor, WireKind kind, Found *found)
+{
+	uint32 number;
+
+	if (kind == WIRE_KIND_STRING)
+		return cursor_string(cursor, &found->bytes);
+	if (kind == WIRE_KIND_INT16)
+	{
+		if (!cursor_integer(cursor, 2, &number))
+			return false;
+		found->number = (int16) number;
+		return true;
+	}
+	if (!cursor_integer(cursor, 4, &number))
+		return false;
+	found->number = kind == WIRE_KIND_UINT32 ? (int64) number : (int32) number;
+	return true;
+}
+
+/*
  * Lays a column out: strings and numbers.
  */
 static char *
@@ -230,7 +253,7 @@ lay_column(Flat *flat, WireCursor *cursor, char *at)
 	Found found[WIRE_MAX_FIELDS];
 
 	for (int i = 0; i < shape->count; i++)
-		if (!find_field(flat, cursor, &shape->fields[i], &found[i]))
+		if (!find_member(cursor, shape->fields[i].kind, &found[i]))
 			return NULL;
 	at = lay_head(shape, at);
 	for (int i = 0; i < shape->count; i++)
