@@ -139,6 +139,23 @@ others_go_on('bad startup packets');
 		'and counted');
 }
 
+# ---- a flood from one address, and somebody slow from another ----
+
+{
+	my $slow = $server->connect_raw;
+	my @flood;
+	for my $round (1 .. 4)
+	{
+		push @flood, map { PgwireTrace::Client->new($server->side_port, '127.0.0.2') } 1 .. 40;
+		is($server->side_sql('select 1'), '1', "flood, round $round: a new client is served");
+	}
+	my $ended = grep { $_->is_closed_within(0.01) } @flood;
+	cmp_ok($ended, '>=', 100, "$ended of 160 silent clients of one address have made room");
+	$slow->send_bytes(startup_packet(user => $user, database => 'postgres'));
+	like($slow->until_ready, qr/^RS+KZ$/, 'who came before them from another address gets in');
+	$_->close for @flood, $slow;
+}
+
 # ---- sessions that stop making sense ----
 
 for my $case ([ '2 GB', 0x7fffffff ], [ 'negative', 0xfffffff0 ], [ '3 bytes', 3 ])
@@ -178,6 +195,32 @@ others_go_on('sessions that stopped making sense');
 	$server->flush;
 	is($server->sql("select count(*) > 0 from pgwire_trace.session where application_name ="
 		  . " 'unknown type' and ended_at is not null"), 't', 'an unknown message type: recorded');
+}
+
+# ---- the memory for what is recorded is used up ----
+
+{
+	$server->set('pgwire_trace.capture_memory' => '1MB');
+	my @held;
+	for (1 .. 4)
+	{
+		my $client = $server->connect_client(application_name => 'hoarder');
+		$client->send_bytes('Q' . pack('N', 100_000_000) . "select 'x" x 100_000);
+		push @held, $client;
+	}
+	ok($server->wait_for('select sum(bytes_allocated) > 900000 from pgwire_trace.stat_relay'),
+		'the memory for captured bytes is used up');
+	others_go_on('no memory to capture with');
+	my $slow = $server->connect_raw;
+	for my $byte (split //, startup_packet(user => $user, database => 'postgres'))
+	{
+		$slow->send_bytes($byte);
+	}
+	like($slow->until_ready, qr/^RS+KZ$/, 'no memory to capture with: nor is who comes byte by byte kept out');
+	is(length $server->side_sql("select repeat('x', 3000000)"), 3_000_000,
+		'no memory to capture with: answers pass');
+	$_->close(1) for @held, $slow;
+	$server->set('pgwire_trace.capture_memory' => '256MB');
 }
 
 # ---- a great many messages at once ----

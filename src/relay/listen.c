@@ -3,12 +3,14 @@
  *	  Accepts clients on the sockets that the supervisor bound and shares.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "relay/process.h"
 
 #define ACCEPT_PAUSE_MS 200
+#define PLACES 256 /* where silent clients are counted */
 
 /*
  * Starts or stops accepting clients; those who come meanwhile wait.
@@ -70,16 +72,47 @@ count_unauthenticated(const Relay *relay, uint64_t *all, uint64_t *asking)
 }
 
 /*
- * Makes room among the unauthenticated: ends this relay's oldest client that
- * has not even sent a startup packet.  False: there is none.
+ * Returns where a client is counted: by its address, or its network if that is
+ * IPv6, or its user.  Those who meet in a place share it.
+ */
+static uint32_t
+place_of(const Session *session)
+{
+	const struct sockaddr_storage *addr = &session->client_addr;
+	const struct sockaddr_in *in = (const struct sockaddr_in *) addr;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) addr;
+	uint64_t key = session->client_uid;
+
+	if (addr->ss_family == AF_INET)
+		key = in->sin_addr.s_addr;
+	else if (addr->ss_family == AF_INET6)
+		memcpy(&key, &in6->sin6_addr, sizeof(key));
+	return (uint32_t) (XXH3_64bits(&key, sizeof(key)) % PLACES);
+}
+
+/*
+ * Makes room among the unauthenticated: ends a client of this relay that has not
+ * even sent a startup packet, the oldest of those who are most in one place.  So
+ * a flood from an address ends its own, and not others who are slow to come in.
+ * False: there is none.
  */
 static bool
 evict_silent(Relay *relay)
 {
+	uint32_t counts[PLACES] = {0};
+	uint32_t most = 0;
 	Session *oldest = NULL;
 
 	for (Session *session = relay->sessions; session; session = session->next)
-		if (session->state == SESSION_STARTUP)
+	{
+		if (session->state != SESSION_STARTUP)
+			continue;
+		session->place = place_of(session);
+		if (++counts[session->place] > most)
+			most = counts[session->place];
+	}
+	for (Session *session = relay->sessions; session; session = session->next)
+		if (session->state == SESSION_STARTUP && counts[session->place] == most)
 			oldest = session;
 	if (!oldest)
 		return false;

@@ -99,6 +99,7 @@ typedef struct Session
 	int64_t authenticated_at; /* since accepted_at; -1 */
 	int64_t ended_at;
 	struct sockaddr_storage client_addr;
+	uint32_t place;           /* where it is counted while it is silent (listen.c) */
 	uint32_t client_uid;      /* of a client on a Unix socket; UINT32_MAX: unknown */
 	int64_t last_finished_at; /* of the exchange before, async ones aside */
 	uint32_t exchange_count;

@@ -334,10 +334,10 @@ take_packet(Session *session, uint32_t length, uint32_t code)
 	session->packet_at = session->tracker.first ? session->tracker.first->request.bytes : 0;
 	tracker_add_startup(&session->tracker, WIRE_FRONTEND, input->data, length, session_now(session),
 	                    code == CANCEL_REQUEST_CODE ? HAS_CANCEL : HAS_STARTUP);
-	if (!buffer_append(&session->relay->budget, &session->packet, input->data, length))
+	/* whatever is left to capture with: what is recorded of others must keep nobody out */
+	if (!buffer_keep(&session->relay->budget, &session->packet, input->data, length))
 	{
-		session_refuse(session, "protocol_violation", "53200",
-		               "out of memory: pgwire_trace.capture_memory is used up");
+		session_close(session, "protocol_violation");
 		return false;
 	}
 	consume(session, length);
@@ -410,7 +410,7 @@ startup_readable(Session *session)
 		return;
 	}
 	board_add(&relay->stats->bytes_from_client, (uint64_t) n);
-	if (!buffer_append(&relay->budget, &session->input, relay->io, (size_t) n))
+	if (!buffer_keep(&relay->budget, &session->input, relay->io, (size_t) n))
 		session_close(session, "protocol_violation");
 	else if (secure_note(session))
 		startup_go_on(session);

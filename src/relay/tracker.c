@@ -216,9 +216,15 @@ read_body(Tracker *tracker, WireDirection direction, TrackerSide *side, const Wi
 		extract_row(tracker, body, len, frame->begins, frame->ends);
 	if (side->wanted > 0 && !in_one_piece)
 	{
+		Budget *budget = tracker->env->budget;
 		size_t room = side->wanted - side->assembly.len;
+		size_t more = len < room ? len : room;
 
-		buffer_append(tracker->env->budget, &side->assembly, body, len < room ? len : room);
+		/* until the session is ready, whether it may go on hangs on these few bytes */
+		if (tracker->is_ready)
+			buffer_append(budget, &side->assembly, body, more);
+		else
+			buffer_keep(budget, &side->assembly, body, more);
 		body = side->assembly.data;
 		len = side->assembly.len;
 	}
