@@ -265,6 +265,55 @@ for my $encoding (sort keys %encoded)
 		: qr/^text\|text\|\\xff81fe\|it is no text in encoding/, "$encoding: bytes that are none");
 }
 
+# ---- bytes that nobody would send ----
+
+# Each exchange of these sessions with some of its bytes changed or cut off, read in every way.
+$server->sql(<<'SQL');
+create function mutate(b bytea, times int) returns bytea language plpgsql as $$
+begin
+	for i in 1 .. times loop
+		b := set_byte(b, (random() * (length(b) - 1))::int, (array[0, 255, 1, 127, (random() * 255)::int])[1 + (random() * 4)::int]);
+	end loop;
+	return case when random() < 0.1 then substr(b, 1, (random() * length(b))::int) else b end;
+end $$;
+create function read_mutated(of bigint, is_read out bigint, errors out text) language plpgsql as $$
+declare
+	s constant bigint := -of;
+	call text;
+	n bigint;
+begin
+	insert into pgwire_trace.session (session_id, started_at, user_name, database_name, database_oid, server_parameters,
+		exchange_count, request_bytes, response_bytes, dropped_exchanges, is_desynchronised, end_reason, journal_series)
+	select s, started_at, user_name, database_name, database_oid, server_parameters,
+		0, 0, 0, 0, false, 'terminate', 0 from pgwire_trace.session where session_id = of;
+	insert into pgwire_trace.exchange (session_id, exchange_no, started_at, finished_at, kind, statement_count,
+		data_row_count, is_complete, request, response, chunks)
+	select s, exchange_no, started_at, finished_at,
+		case when random() < 0.1 then (array['query', 'copy', 'function_call', 'replication'])[1 + (random() * 3)::int] else kind end,
+		statement_count, data_row_count, is_complete, mutate(request, (random() * 3)::int), mutate(response, (random() * 4)::int), chunks
+	from pgwire_trace.exchange where session_id = of and request <> '' and response <> '';
+	is_read := 0;
+	for call in
+		select format(f, s) from unnest('{statement_rows(%s),psql_script(%s),session_findings(%s),messages(%s),trace_lines(%s)}'::text[]) f
+		union all
+		select format(f, s, exchange_no) from pgwire_trace.exchange,
+			unnest('{"parameters(%s, %s)","result(%s, %s)","result_columns(%s, %s)"}'::text[]) f where session_id = s
+	loop
+		begin
+			execute format('select count(x) from pgwire_trace.%s x', call) into n;
+			is_read := is_read + n;
+		exception when others then
+			errors := concat_ws(E'\n', errors, call || ': ' || sqlerrm);
+		end;
+	end loop;
+end $$;
+SQL
+for my $name ('types', 'user', 'broken', 'in SJIS')
+{
+	is($server->sql("select is_read > 10, errors from read_mutated(pgwire_trace.last_session('$name'))"), 't|',
+		"$name: no bytes make an error of reading");
+}
+
 # ---- sessions of another database ----
 
 $server->sql('create database elsewhere');

@@ -77,21 +77,18 @@ REVOKE ALL ON pgwire_trace.log_metadata FROM PUBLIC;
 
 COMMENT ON VIEW pgwire_trace.log_metadata IS
 'The log without values, for an auditor who is GRANTed SELECT on it (and USAGE on the schema) and nothing else: query text with constants as $n, no error messages. It runs as its owner.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.started_at IS 'When the relay read the first byte of the request.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.session_id IS 'Session.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.exchange_no IS 'Number of the exchange in its session.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.user_name IS 'User of the session.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.database_name IS 'Database of the session.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.application_name IS 'application_name as last reported.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.client_addr IS 'Address of the client; NULL for a Unix socket.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.kind IS 'Kind of the exchange.';
+-- its columns are those of log, but for the query
+DO $$
+DECLARE
+	col record;
+BEGIN
+	FOR col IN
+		SELECT a.attname, pg_catalog.col_description(l.attrelid, l.attnum) AS description
+		FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attribute l ON l.attname = a.attname
+		WHERE a.attrelid = 'pgwire_trace.log_metadata'::pg_catalog.regclass
+			AND l.attrelid = 'pgwire_trace.log'::pg_catalog.regclass AND l.attnum > 0
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN pgwire_trace.log_metadata.%I IS %L', col.attname, col.description);
+	END LOOP;
+END $$;
 COMMENT ON COLUMN pgwire_trace.log_metadata.query IS 'First 1,000 characters of the first statement, constants as $n.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.command_tag IS 'Last command tag.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.row_count IS 'Sum of the rows that the command tags name.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.sqlstate IS 'SQLSTATE of the first error.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.duration_ms IS 'Milliseconds from the first byte of the request to the last of the response; NULL while unfinished.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.first_response_ms IS 'Milliseconds to the first answer.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.think_ms IS 'Milliseconds that the client took since the exchange before was finished; NULL if it did not wait for that.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.request_bytes IS 'True size of the request.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.response_bytes IS 'True size of the response.';
-COMMENT ON COLUMN pgwire_trace.log_metadata.recorded_at IS 'When the last answer came, or the connection ended.';
