@@ -220,6 +220,58 @@ is(statements('call', 'function_name, parameter_types, parameter_values, sqlstat
 is($server->sql("select \"row\" from pgwire_trace.result(pgwire_trace.last_session('call'), 1)"),
 	'["42"]', 'result() of a function call');
 
+# ---- habits that cost, and a client that has none ----
+
+my $once = parse('', 'select 1') . bind_values('', '', [], [], []) . execute('') . sync_message();
+$client = client('habits');
+for (1 .. 5)
+{
+	$client->send_bytes($once);
+	$client->until_ready;
+}
+$client->send_bytes(parse('u', 'select 2') . parse('s', 'select $1::int', 23) . describe('S', 's') . sync_message());
+$client->until_ready;
+$client->send_bytes(describe('S', 's') . bind_values('', 's', [], ['1'], []) . execute('') . sync_message());
+$client->until_ready;
+$client->send_bytes(join('', (bind_values('', 's', [], ['1'], []) . execute('') . sync_message()) x 6));
+$client->until_ready(6);
+$client->run("select $_ as n") for 1 .. 10;
+$client->send_bytes(PgwireTrace::Client::terminate());
+$client = client('frugal');
+$client->send_bytes(parse('s', 'select $1::int', 23) . describe('S', 's') . sync_message());
+$client->until_ready;
+$client->send_bytes(join('', (bind_values('', 's', [], ['1'], []) . execute('')) x 6) . sync_message());
+$client->until_ready;
+$client->run('begin; select 1; commit');
+$client->send_bytes(PgwireTrace::Client::terminate());
+my $large = "select repeat('x', 1000) from generate_series(1, 20000)";
+$client = client('in vain');
+$client->send_bytes(query($large));
+my $received = 0;
+while ($received < 2_000_000 and my ($type, $body) = $client->receive)
+{
+	$received += length $body;
+}
+$client->close('reset');
+$client = client('read whole');
+$client->run($large);
+$client->send_bytes(PgwireTrace::Client::terminate());
+ok(poll(sub {
+		$server->flush;
+		return $server->sql("select end_reason is not null from pgwire_trace.session where session_id ="
+			  . " pgwire_trace.last_session('in vain')") eq 't';
+	}), 'the client that left is noticed');
+is($server->sql("select s.application_name, f.finding, f.occurrences, f.exchanges, f.query from pgwire_trace.finding f"
+	  . " join pgwire_trace.session s using (session_id) where s.application_name in ('habits', 'frugal', 'in vain',"
+	  . " 'read whole') order by s.session_id, f.finding"), <<'ROWS' =~ s/\n\z//r . $large, 'findings of real sessions');
+habits|described_again|1|{7}|select $1::int
+habits|n_plus_one|10|{14,15,16,17,18,19,20,21,22,23}|select 1 as n
+habits|parsed_again|5|{1,2,3,4,5}|select 1
+habits|sync_each_statement|5|{9,10,11,12,13}|select $1::int
+habits|unused_statement|1|{6}|select 2
+in vain|result_in_vain|1|{1}|
+ROWS
+
 # ---- what was not kept ----
 
 $client = client('cut');
