@@ -131,7 +131,7 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 # ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
 
 REPLAY_PLAIN_FILES = \
-	aside cancel child compare connect judge life order outline plan player report schedule types values
+	aside cancel cause child compare connect judge life order outline plan player report schedule types values
 REPLAY_FILES = \
 	worker worker_cancel worker_children worker_exchange worker_noise worker_plan \
 	worker_prelude worker_read_only worker_record worker_resume worker_slot worker_store \

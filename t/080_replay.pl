@@ -360,11 +360,15 @@ is($server->sql("select query, exchanges, replayed_p50_ms > 50, replayed_p99_ms 
 my @report = split /\n/, $server->sql("select pgwire_trace.replay_report($data)");
 like($report[0], qr/^replay $data: finished, asap against dbname='postgres' host=/, 'the report');
 is($report[1], 'exchanges: 8 captured = 8 sent + 0 filtered + 0 skipped + 0 unsent', 'its counts');
-is($report[2], 'divergences at level 5: 1, 1 of them roots', 'its divergences');
-is($report[3], 'data: 1, 1 of them roots', 'by verdict');
-like($report[4], qr/^session \d+, exchange 1, data: select \* from item order by id;; captured .*"item 60"/,
+is($report[2], 'sessions: 1 finished', 'its sessions');
+is($report[3], 'divergences at level 5: 1, 1 of them roots', 'its divergences');
+is($report[4], 'data: 1, 1 of them roots', 'by verdict');
+like($report[5], qr/^session \d+, exchange 1: data, select \* from item order by id: was name = 'item 60' in row 60, is name = 'other' in row 60$/,
 	'each root');
+like($server->sql("select pgwire_trace.replay_report($failed)"),
+	qr/exchange 5: error_new, insert .*: was INSERT 0 1, is 23514 new row .* \(explains 2 more\)/,
+	'and what it explains');
 like($server->sql("select pgwire_trace.replay_report($run)"),
-	qr/times as slow \(.*5 exchanges\): select label/, 'what is slower');
+	qr/times as slow \(median 5.*5 exchanges\): select label/, 'what is slower');
 
 done_testing();

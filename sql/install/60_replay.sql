@@ -403,6 +403,7 @@ COMMENT ON FUNCTION pgwire_trace.replay_set_speed(bigint, float8) IS
 CREATE FUNCTION pgwire_trace.replay_latency(
 	run_id bigint,
 	slower_than float8 DEFAULT 0,
+	slower_by_ms float8 DEFAULT NULL,
 	OUT query text,
 	OUT exchanges bigint,
 	OUT captured_p50_ms float8,
@@ -411,37 +412,41 @@ CREATE FUNCTION pgwire_trace.replay_latency(
 	OUT replayed_p50_ms float8,
 	OUT replayed_p95_ms float8,
 	OUT replayed_p99_ms float8,
-	OUT ratio float8)
+	OUT ratio float8,
+	OUT ratio_p95 float8,
+	OUT ratio_p99 float8)
 RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 AS $$
-	WITH sent AS (
-		SELECT x.duration_ms,
-			   (SELECT 1000 * extract(epoch FROM max(e.finished_at) - min(e.started_at))::float8
-				FROM pgwire_trace.exchange e
-				WHERE e.session_id = x.session_id AND e.exchange_no = x.exchange_no) AS captured_ms,
-			   (SELECT coalesce(t.normalised, left(e.query, 1000))
-				FROM pgwire_trace.exchange e
-				LEFT JOIN pgwire_trace.query_text t ON t.query_hash = e.query_hash
-				WHERE e.session_id = x.session_id AND e.exchange_no = x.exchange_no AND e.part_no = 1) AS query
+	WITH replayed AS MATERIALIZED (
+		SELECT x.session_id, x.exchange_no, x.duration_ms
 		FROM pgwire_trace.replay_run_exchange x
 		WHERE x.run_id = $1 AND x.duration_ms IS NOT NULL),
+	captured AS MATERIALIZED (
+		SELECT e.session_id, e.exchange_no, min(e.query_hash) FILTER (WHERE e.part_no = 1) AS query_hash,
+			   1000 * extract(epoch FROM max(e.finished_at) - min(e.started_at))::float8 AS duration_ms
+		FROM pgwire_trace.exchange e
+		WHERE e.session_id IN (SELECT s.session_id FROM pgwire_trace.replay_run_session s WHERE s.run_id = $1)
+		GROUP BY 1, 2),
 	quantiles AS (
-		SELECT s.query, count(*) AS exchanges,
-			   percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY s.captured_ms) AS captured,
-			   percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY s.duration_ms) AS replayed
-		FROM sent s
-		GROUP BY s.query)
-	SELECT q.query, q.exchanges, q.captured[1], q.captured[2], q.captured[3],
-		   q.replayed[1], q.replayed[2], q.replayed[3], q.replayed[1] / nullif(q.captured[1], 0)
+		SELECT coalesce(t.normalised_hash, t.query_hash) AS hash, count(*) AS exchanges,
+			   min(coalesce(t.normalised, left(t.query, 1000))) AS query,
+			   percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY c.duration_ms) AS c,
+			   percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY r.duration_ms) AS r
+		FROM replayed r
+		JOIN captured c USING (session_id, exchange_no)
+		LEFT JOIN pgwire_trace.query_text t ON t.query_hash = c.query_hash
+		GROUP BY 1)
+	SELECT q.query, q.exchanges, q.c[1], q.c[2], q.c[3], q.r[1], q.r[2], q.r[3],
+		   q.r[1] / nullif(q.c[1], 0), q.r[2] / nullif(q.c[2], 0), q.r[3] / nullif(q.c[3], 0)
 	FROM quantiles q
-	WHERE coalesce(q.replayed[1] / nullif(q.captured[1], 0), 0) >= $2
-	ORDER BY 9 DESC NULLS LAST, 2 DESC
+	WHERE coalesce(q.r[1] / nullif(q.c[1], 0), 0) >= $2 AND ($3 IS NULL OR q.r[1] - q.c[1] >= $3)
+	ORDER BY q.exchanges * (q.r[1] - q.c[1]) DESC
 $$;
-REVOKE ALL ON FUNCTION pgwire_trace.replay_latency(bigint, float8) FROM PUBLIC;
-COMMENT ON FUNCTION pgwire_trace.replay_latency(bigint, float8) IS
-'Returns, for each normalised query of a replay, quantiles of how long its exchanges took when they were recorded and in the replay, in milliseconds, and the ratio of the medians; those only that were at least so many times as slow. Captured times include the way from the client''s side of the relay; replayed ones that from the replayer.';
+REVOKE ALL ON FUNCTION pgwire_trace.replay_latency(bigint, float8, float8) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.replay_latency(bigint, float8, float8) IS
+'Returns, for each normalised query of a replay, quantiles of how long its exchanges took when they were recorded and in the replay, in milliseconds, and the ratios of medians, 95th and 99th percentiles; those only whose median was at least so many times as long, and so many milliseconds longer. What lost most time altogether comes first. Captured times include the way from the client''s side of the relay; replayed ones that from the replayer.';
 
 CREATE FUNCTION pgwire_trace.replay_compare(
 	run_a bigint,
@@ -528,59 +533,93 @@ REVOKE ALL ON FUNCTION pgwire_trace.replay_learn_noise(bigint, bigint) FROM PUBL
 COMMENT ON FUNCTION pgwire_trace.replay_learn_noise(bigint, bigint) IS
 'Finds columns that differ from the record in both replays, and between the two (which must be at level 4 or 5, against one target in one state), makes a rule in replay_noise of each, and returns how many are new. A column that is the same in both, but not as recorded, is no noise.';
 
+CREATE FUNCTION pgwire_trace.replay_evidence(evidence jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT
+SET search_path = pg_catalog
+AS $$
+	SELECT CASE
+		WHEN $1 ? 'sqlstate' THEN format('%s %s', $1 ->> 'sqlstate', $1 ->> 'error_message')
+		WHEN $1 ? 'reason' AND $1 ? 'rows' THEN format('%s %s', $1 ->> 'rows', $1 ->> 'reason')
+		WHEN $1 ? 'reason' THEN $1 ->> 'reason'
+		WHEN $1 ? 'row_no' THEN format('%s = %s in row %s', $1 ->> 'column',
+			 CASE WHEN jsonb_typeof($1 -> 'value') = 'object' THEN '\x' || ($1 -> 'value' ->> 'hex')
+				  ELSE quote_nullable(left($1 ->> 'value', 100)) END, $1 ->> 'row_no')
+		WHEN $1 ? 'column' THEN format('column %s of type %s', $1 ->> 'column',
+			 coalesce($1 ->> 'type', format_type(($1 ->> 'type_oid')::oid, NULL)))
+		WHEN $1 ? 'command_tag' THEN $1 ->> 'command_tag'
+		WHEN $1 ? 'transaction_status' THEN CASE $1 ->> 'transaction_status' WHEN 'I' THEN 'no transaction'
+			 WHEN 'T' THEN 'in a transaction' ELSE 'in a failed transaction' END
+		WHEN $1 ? 'columns' THEN format('other values of %s', (SELECT string_agg(k, ', ') FROM jsonb_object_keys($1 -> 'columns') k))
+		WHEN $1 ? 'row_digest' THEN format('%s rows, digest %s', $1 ->> 'rows', to_hex(($1 ->> 'row_digest')::bigint))
+		WHEN $1 ? 'rows' THEN format('%s rows', $1 ->> 'rows')
+		ELSE coalesce($1 ->> 'message', 'nothing') END
+$$;
+REVOKE ALL ON FUNCTION pgwire_trace.replay_evidence(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.replay_evidence(jsonb) IS
+'Says one side of a row of replay_divergence (captured or replayed) in words; replay_report uses it.';
+
 CREATE FUNCTION pgwire_trace.replay_report(run_id bigint) RETURNS SETOF text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 AS $$
-	SELECT l.line FROM (
-		SELECT 1 AS part, 0::bigint AS no, 0::bigint AS place, format('replay %s: %s, %s%s against %s',
-			   r.run_id, r.state, r.timing,
-			   CASE WHEN r.timing <> 'asap' THEN format(' x %s', r.speed) ELSE '' END
+	WITH run AS (SELECT * FROM pgwire_trace.replay_run r WHERE r.run_id = $1),
+	found AS (SELECT * FROM pgwire_trace.replay_divergence d WHERE d.run_id = $1),
+	roots AS (
+		SELECT * FROM found f WHERE f.is_root ORDER BY f.session_id, f.exchange_no, f.statement_no LIMIT 20),
+	lines (part, no, place, line) AS (
+		SELECT 1, 0::bigint, 0::bigint, format('replay %s: %s, %s%s against %s', r.run_id, r.state, r.timing,
+			   CASE WHEN r.timing <> 'asap' AND r.speed <> 1 THEN format(' x %s', r.speed) ELSE '' END
 			   || CASE WHEN r.ordering <> 'none' THEN ', in order of ' || r.ordering ELSE '' END
-			   || CASE WHEN r.read_only THEN ', read-only' ELSE '' END, r.target) AS line
-		FROM pgwire_trace.replay_run r WHERE r.run_id = $1
+			   || CASE WHEN r.read_only THEN ', read-only' ELSE '' END, r.target)
+		FROM run r
 		UNION ALL
-		SELECT 2, 0, 0, 'reason: ' || r.error_message
-		FROM pgwire_trace.replay_run r WHERE r.run_id = $1 AND r.error_message IS NOT NULL
+		SELECT 2, 0, 0, 'reason: ' || r.error_message FROM run r WHERE r.error_message IS NOT NULL
 		UNION ALL
 		SELECT 3, 0, 0, format('exchanges: %s captured = %s sent + %s filtered + %s skipped + %s unsent',
 			   r.captured, r.sent, r.filtered, r.skipped, r.unsent)
-		FROM pgwire_trace.replay_run r WHERE r.run_id = $1
+		FROM run r
 		UNION ALL
-		SELECT 4, -sum(n.exchanges)::bigint, 0, format('%s: %s exchanges, %s', n.outcome, sum(n.exchanges), n.reason)
-		FROM (SELECT x.outcome, x.reason, 1 AS exchanges FROM pgwire_trace.replay_run_exchange x
-			  WHERE x.run_id = $1 AND x.outcome <> 'sent'
+		SELECT 4, 0, 0, format('sessions: %s', string_agg(format('%s %s', s.sessions, s.state), ', ' ORDER BY s.state))
+		FROM (SELECT t.state, count(*) AS sessions FROM pgwire_trace.replay_run_session t
+			  WHERE t.run_id = $1 GROUP BY 1) s
+		HAVING count(*) > 0
+		UNION ALL
+		SELECT 5, -sum(n.exchanges)::bigint, 0, format('%s: %s exchange%s, %s', n.outcome, sum(n.exchanges), CASE sum(n.exchanges) WHEN 1 THEN '' ELSE 's' END, n.reason)
+		FROM (SELECT x.outcome, x.reason, 1 AS exchanges FROM pgwire_trace.replay_run_unsent x WHERE x.run_id = $1
 			  UNION ALL
-			  SELECT s.state, s.reason, s.captured - s.sent - s.filtered * (s.state <> 'skipped')::int
+			  SELECT s.state, s.reason, CASE s.state WHEN 'skipped' THEN s.skipped ELSE s.unsent END
 			  FROM pgwire_trace.replay_run_session s
 			  WHERE s.run_id = $1 AND s.state IN ('skipped', 'lost')) n
 		GROUP BY n.outcome, n.reason
 		UNION ALL
-		SELECT 5, 0, 0, format('divergences at level %s: %s, %s of them roots', r.compare, r.divergences, r.root_divergences)
-		FROM pgwire_trace.replay_run r WHERE r.run_id = $1
+		SELECT 6, 0, 0, format('divergences at level %s: %s, %s of them roots', r.compare, r.divergences, r.root_divergences)
+		FROM run r
 		UNION ALL
-		SELECT 6, -count(*), 0, format('%s: %s, %s of them roots', d.verdict, count(*), count(*) FILTER (WHERE d.is_root))
-		FROM pgwire_trace.replay_divergence d WHERE d.run_id = $1
-		GROUP BY d.verdict
+		SELECT 7, -count(*), 0, format('%s: %s, %s of them roots', f.verdict, count(*), count(*) FILTER (WHERE f.is_root))
+		FROM found f
+		GROUP BY f.verdict
 		UNION ALL
-		SELECT 7, f.session_id, f.exchange_no, format('session %s, exchange %s, %s: %s captured %s, replayed %s',
+		SELECT 8, f.session_id, f.exchange_no, format('session %s, exchange %s: %s, %swas %s, is %s%s',
 			   f.session_id, f.exchange_no, f.verdict,
-			   coalesce((SELECT left(regexp_replace(e.query, '\s+', ' ', 'g'), 100) || ';' FROM pgwire_trace.exchange e
+			   coalesce((SELECT left(regexp_replace(rtrim(e.query, '; \n'), '\s+', ' ', 'g'), 100) || ': ' FROM pgwire_trace.exchange e
 						 WHERE e.session_id = f.session_id AND e.exchange_no = f.exchange_no AND e.part_no = 1), ''),
-			   f.captured, f.replayed)
-		FROM (SELECT * FROM pgwire_trace.replay_divergence d WHERE d.run_id = $1 AND d.is_root
-			  ORDER BY d.session_id, d.exchange_no, d.statement_no LIMIT 20) f
+			   pgwire_trace.replay_evidence(f.captured), pgwire_trace.replay_evidence(f.replayed),
+			   coalesce((SELECT format(' (explains %s more)', count(*)) FROM found o
+						 WHERE o.session_id = f.session_id AND o.caused_by_exchange_no = f.exchange_no HAVING count(*) > 0), ''))
+		FROM roots f
 		UNION ALL
-		SELECT 8, 0, t.no, format('%s times as slow (%s ms, was %s ms; %s exchanges): %s',
-			   round(t.ratio::numeric, 2), round(t.replayed_p50_ms::numeric, 3),
-			   round(t.captured_p50_ms::numeric, 3), t.exchanges,
-			   left(regexp_replace(t.query, '\s+', ' ', 'g'), 100))
-		FROM pgwire_trace.replay_latency($1, 1.5) WITH ORDINALITY t
+		SELECT 9, 0, 0, format('and %s roots more', r.root_divergences - 20) FROM run r WHERE r.root_divergences > 20
+		UNION ALL
+		SELECT 10, 0, t.no, format('%s times as slow (median %s ms, was %s ms; p95 %s, was %s; %s exchange%s): %s',
+			   round(t.ratio::numeric, 1), round(t.replayed_p50_ms::numeric, 3), round(t.captured_p50_ms::numeric, 3),
+			   round(t.replayed_p95_ms::numeric, 3), round(t.captured_p95_ms::numeric, 3), t.exchanges, CASE t.exchanges WHEN 1 THEN '' ELSE 's' END,
+			   left(regexp_replace(rtrim(t.query, '; \n'), '\s+', ' ', 'g'), 100))
+		FROM pgwire_trace.replay_latency($1, 1.5, 1) WITH ORDINALITY t
 			 (query, exchanges, captured_p50_ms, captured_p95_ms, captured_p99_ms, replayed_p50_ms,
-			  replayed_p95_ms, replayed_p99_ms, ratio, no)
-		WHERE t.no <= 5) l
-	ORDER BY l.part, l.no, l.place
+			  replayed_p95_ms, replayed_p99_ms, ratio, ratio_p95, ratio_p99, no)
+		WHERE t.no <= 5)
+	SELECT l.line FROM lines l ORDER BY l.part, l.no, l.place
 $$;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_report(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_report(bigint) IS
-'Returns what came of a replay in lines for a person: counts, why exchanges were not sent, divergences by verdict, the first 20 roots, the five queries whose median grew most.';
+'Returns what came of a replay in lines for a person: counts, why exchanges were not sent, divergences by verdict, the first 20 roots, the five queries that lost most time of those whose median is 1.5 times as long and a millisecond longer.';

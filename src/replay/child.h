@@ -18,8 +18,8 @@
  * Files: child.c (start, link's commands), report.c (link's records), life.c (a
  * session's begin, loss and end), connect.c (libpq), player.c (sending and
  * receiving), aside.c (what is said besides the plan's exchanges), cancel.c (cancel
- * requests), judge.c (what ended, and how it compares), schedule.c (time), order.c
- * (order across sessions).
+ * requests), judge.c (what ended, and how it compares), cause.c (what a difference
+ * came from), schedule.c (time), order.c (order across sessions).
  */
 #ifndef REPLAY_CHILD_H
 #define REPLAY_CHILD_H
@@ -98,6 +98,15 @@ typedef struct Pieces
 	char tag[PLAN_TAG_SIZE];
 } Pieces;
 
+/* An exchange that failed, and what that came from: it may be why something is missing. */
+typedef struct Failure
+{
+	uint32_t exchange; /* of the session */
+	int64_t root_no;
+} Failure;
+
+#define CAUSE_FAILURES 64 /* that are remembered, a session */
+
 typedef struct Player
 {
 	struct Replay *replay;
@@ -151,8 +160,10 @@ typedef struct Player
 	int64_t root_no; /* exchange of the last difference that had no cause; -1 */
 	bool root_open;  /* its transaction has not ended */
 	bool root_is_error;
-	bool root_made_table; /* what failed was to make a table */
-	int64_t last_covered_by;
+	bool root_timed_out;
+	int64_t lost_no; /* root that a connection went with, and what was made on it; -1 */
+	uint32_t failed; /* exchanges, of which the last are in failures */
+	Failure failures[CAUSE_FAILURES];
 } Player;
 
 /* Exchanges in an order, and how far it has come. */
@@ -323,6 +334,17 @@ extern void judge_idle(Player *player);
 
 /* The exchange in flight ends without an answer, for this reason. */
 extern void judge_broken(Player *player, Verdict verdict, const char *reason);
+
+/* ---- cause.c ---- */
+
+/* Returns the exchange that a difference comes from; -1: none, it is a root. */
+extern int64_t cause_find(const Player *player, const Difference *difference);
+
+/* Takes notice of a difference, so that it may explain others. */
+extern void cause_note(Player *player, uint32_t exchange, Verdict verdict, int64_t cause);
+
+/* Takes notice that all that was made on a connection is gone with it. */
+extern void cause_lost(Player *player);
 
 /* ---- schedule.c ---- */
 

@@ -6,9 +6,7 @@
  * requests.  Several of the one may be one of the other: where the capture failed
  * and the server skipped, the replay may not, and the reverse.
  *
- * A difference is a root unless one before it in the session explains it: it lies in
- * the transaction of a root, or what it is about (a statement, cursor, savepoint or
- * temporary table that is not there) was to be made by an exchange that failed.
+ * What a difference came from is told by cause.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +17,6 @@
 #define RESPONSE_KEPT (256 * 1024) /* bytes of an answer that are compared */
 #define MEMORY (512UL * 1024 * 1024)
 
-/* SQLSTATEs that say that something is not there, which may be why. */
-#define FAILED_TRANSACTION "25P02"
-#define UNDEFINED_TABLE "42P01"
 #define QUERY_CANCELED "57014"
 
 /* Where differences of an exchange go. */
@@ -86,93 +81,24 @@ judge_begin(Replay *replay)
 }
 
 /*
- * Tells whether a SQLSTATE is the given one.
- */
-static bool
-is_state(WireSpan state, const char *wanted)
-{
-	return state.len == 5 && memcmp(state.data, wanted, 5) == 0;
-}
-
-/*
- * Tells whether an error is one that an earlier failure explains.
- */
-static bool
-is_consequence(const Player *player, WireSpan state)
-{
-	static const char *const missing[] = {"26000", "34000", "3B001", "25P01"};
-
-	if (is_state(state, FAILED_TRANSACTION))
-		return true;
-	if (is_state(state, UNDEFINED_TABLE) && player->root_made_table)
-		return true;
-	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
-		if (is_state(state, missing[i]))
-			return player->root_is_error;
-	return false;
-}
-
-/*
- * Returns the exchange that a difference comes from; -1: none, it is a root.
- */
-static int64_t
-find_cause(const Player *player, const Difference *difference)
-{
-	if (player->root_no < 0)
-		return -1;
-	if (player->root_open && player->root_is_error)
-		return player->root_no;
-	if (difference->verdict == VERDICT_TRANSACTION_STATE && player->root_open)
-		return player->root_no;
-	if (is_consequence(player, difference->replayed.sqlstate) ||
-	    is_state(difference->captured.sqlstate, FAILED_TRANSACTION))
-		return player->root_no;
-	return -1;
-}
-
-/*
- * Tells whether a verdict is about an error.
- */
-static bool
-is_error_verdict(Verdict verdict)
-{
-	return verdict == VERDICT_ERROR_NEW || verdict == VERDICT_ERROR_CHANGED ||
-	       verdict == VERDICT_ERROR_GONE;
-}
-
-/*
- * Tells whether an exchange made a table, when it was captured.
- */
-static bool
-made_table(const PlanExchange *exchange)
-{
-	return (exchange->tag_len >= 12 && memcmp(exchange->tag, "CREATE TABLE", 12) == 0) ||
-	       (exchange->tag_len >= 6 && memcmp(exchange->tag, "SELECT", 6) == 0);
-}
-
-/*
- * Reports a difference of an exchange, and remembers it as a root if it is one.
+ * Reports a difference of an exchange, with what it came from.
  */
 static void
 take_difference(void *arg, const Difference *difference)
 {
 	Judgement *judgement = arg;
 	Player *player = judgement->player;
-	int64_t cause = find_cause(player, difference);
+	int64_t cause = cause_find(player, difference);
 
 	if (judgement->found_root && cause < 0)
 		cause = player->root_no; /* of the same exchange: the first explains the rest */
 	if (cause == judgement->exchange->exchange_no && !judgement->found_root)
 		cause = -1;
 	report_difference(player, judgement->exchange->exchange_no, cause, difference);
-	if (cause >= 0)
-		return;
-	judgement->found_root = true;
-	player->root_no = judgement->exchange->exchange_no;
-	player->root_open = true;
-	player->root_is_error = is_error_verdict(difference->verdict);
-	player->root_made_table =
-	    difference->verdict == VERDICT_ERROR_NEW && made_table(judgement->exchange);
+	cause_note(player, (uint32_t) (judgement->exchange - player->exchanges), difference->verdict,
+	           cause);
+	if (cause < 0)
+		judgement->found_root = true;
 }
 
 /*
@@ -345,6 +271,7 @@ judge_covered(Player *player, int64_t covered_by)
 	if (player->replay->rules.level > 0)
 	{
 		report_difference(player, exchange->exchange_no, covered_by, &difference);
+		cause_note(player, player->done, VERDICT_SKIPPED, covered_by);
 		found = 1;
 	}
 	report_exchange(player, exchange, &player->moments[player->done], NULL, found);

@@ -53,7 +53,7 @@ player_open(Replay *replay, uint32_t index)
 	player->exchanges = replay->plan.exchanges + plan->first;
 	player->index = index;
 	player->fd = -1;
-	player->root_no = player->last_covered_by = -1;
+	player->root_no = player->lost_no = -1;
 	for (uint32_t i = 0; i < plan->count; i++)
 		player->moments[i].ready = -1;
 	player->timer = evtimer_new(replay->base, on_timer, player);
@@ -276,8 +276,7 @@ player_lose(Player *player, const char *reason)
 	}
 	pass_over(player, restart);
 	/* what was made on the connection is gone, whatever the loss was of */
-	player->root_open = false;
-	player->root_is_error = player->root_made_table = true;
+	cause_lost(player);
 	disconnect(player);
 	tracker_init(&player->tracker, &replay->env);
 	player->aside.kind = ASIDE_NONE;

@@ -120,12 +120,28 @@ column(int number, bool *is_null)
 }
 
 /*
+ * Tells whether a startup packet asks for replication, of either kind.
+ */
+static bool
+asks_replication(List *parameters)
+{
+	for (int i = 0; i + 1 < list_length(parameters); i += 2)
+		if (strcmp(list_nth(parameters, i), "replication") == 0)
+		{
+			bool is_on;
+
+			return !parse_bool(list_nth(parameters, i + 1), &is_on) || is_on;
+		}
+	return false;
+}
+
+/*
  * Decides why a session is not replayed at all; NULL: it is.
  */
 static const char *
 why_not(const SessionFacts *facts)
 {
-	if (facts->is_replication)
+	if (facts->is_replication || asks_replication(facts->parameters))
 		return "it is a replication connection";
 	if (facts->is_desynchronised)
 		return "its stream stopped making sense as protocol";
@@ -381,7 +397,8 @@ find_peak(Planner *planner)
 			ended++;
 			open--;
 		}
-		peak = Max(peak, ++open);
+		open++;
+		peak = Max(peak, open);
 	}
 	return peak;
 }

@@ -50,6 +50,53 @@ replay_kinds_begin(void)
 }
 
 /*
+ * Copies a statement's name, as the map has it.
+ */
+static void
+copy_name(char name[NAME_SIZE], WireSpan from)
+{
+	memset(name, 0, NAME_SIZE);
+	memcpy(name, from.data, Min(from.len, NAME_SIZE - 1));
+}
+
+/*
+ * Returns a name as a span.
+ */
+static WireSpan
+name_span(const char *name)
+{
+	return (WireSpan){(const uint8 *) name, strlen(name)};
+}
+
+/*
+ * Notes a statement that is prepared, and why it is not read-only.
+ */
+static void
+enter_statement(StatementKinds *kinds, WireSpan name, const char *reason)
+{
+	char key[NAME_SIZE];
+	NamedStatement *statement;
+
+	copy_name(key, name);
+	statement = hash_search(kinds->statements, key, HASH_ENTER, NULL);
+	statement->reason = reason;
+}
+
+/*
+ * Judges what runs a prepared statement.  One that nobody saw may do anything.
+ */
+static const char *
+judge_name(StatementKinds *kinds, WireSpan name)
+{
+	char key[NAME_SIZE];
+	NamedStatement *statement;
+
+	copy_name(key, name);
+	statement = hash_search(kinds->statements, key, HASH_FIND, NULL);
+	return statement ? statement->reason : "its statement was prepared out of sight";
+}
+
+/*
  * Looks inside a query for what writes or locks.
  */
 static bool
@@ -83,19 +130,19 @@ find_write(Node *node, void *arg)
 	return raw_expression_tree_walker(node, find_write, arg);
 }
 
-static const char *why_not_read_only(Node *statement);
+static const char *why_not_read_only(StatementKinds *kinds, Node *statement);
 
 /*
  * Judges EXPLAIN: with ANALYZE it runs its statement.
  */
 static const char *
-judge_explain(ExplainStmt *explain)
+judge_explain(StatementKinds *kinds, ExplainStmt *explain)
 {
 	ListCell *cell;
 
 	foreach (cell, explain->options)
 		if (strcmp(((DefElem *) lfirst(cell))->defname, "analyze") == 0)
-			return why_not_read_only(explain->query);
+			return why_not_read_only(kinds, explain->query);
 	return NULL;
 }
 
@@ -103,13 +150,13 @@ judge_explain(ExplainStmt *explain)
  * Judges COPY: out of a table or query to the client.
  */
 static const char *
-judge_copy(CopyStmt *copy)
+judge_copy(StatementKinds *kinds, CopyStmt *copy)
 {
 	if (copy->is_from)
 		return "it copies in";
 	if (copy->is_program || copy->filename)
 		return "it copies to a program or file of the server";
-	return copy->query ? why_not_read_only(copy->query) : NULL;
+	return copy->query ? why_not_read_only(kinds, copy->query) : NULL;
 }
 
 /*
@@ -157,7 +204,7 @@ judge_transaction(List *options)
  * Returns why a statement is not read-only; NULL: it is.
  */
 static const char *
-why_not_read_only(Node *statement)
+why_not_read_only(StatementKinds *kinds, Node *statement)
 {
 	const char *reason = NULL;
 
@@ -167,9 +214,9 @@ why_not_read_only(Node *statement)
 			find_write(statement, &reason);
 			return reason;
 		case T_ExplainStmt:
-			return judge_explain((ExplainStmt *) statement);
+			return judge_explain(kinds, (ExplainStmt *) statement);
 		case T_CopyStmt:
-			return judge_copy((CopyStmt *) statement);
+			return judge_copy(kinds, (CopyStmt *) statement);
 		case T_TransactionStmt:
 			switch (((TransactionStmt *) statement)->kind)
 			{
@@ -186,10 +233,13 @@ why_not_read_only(Node *statement)
 				reason = judge_transaction(((VariableSetStmt *) statement)->args);
 			return reason;
 		case T_DeclareCursorStmt:
-			return why_not_read_only(((DeclareCursorStmt *) statement)->query);
+			return why_not_read_only(kinds, ((DeclareCursorStmt *) statement)->query);
 		case T_PrepareStmt:
-			return why_not_read_only(((PrepareStmt *) statement)->query);
-		case T_ExecuteStmt: /* of what was prepared, which was judged then */
+			reason = why_not_read_only(kinds, ((PrepareStmt *) statement)->query);
+			enter_statement(kinds, name_span(((PrepareStmt *) statement)->name), reason);
+			return reason;
+		case T_ExecuteStmt:
+			return judge_name(kinds, name_span(((ExecuteStmt *) statement)->name));
 		case T_VariableShowStmt:
 		case T_FetchStmt:
 		case T_ClosePortalStmt:
@@ -228,7 +278,7 @@ parse_text(const char *text, Size len, List **statements)
  * Judges a text.  One that does not parse here may on the target, and is refused.
  */
 static const char *
-judge_text(WireSpan text)
+judge_text(StatementKinds *kinds, WireSpan text)
 {
 	MemoryContext context =
 	    AllocSetContextCreate(CurrentMemoryContext, "replay parse", ALLOCSET_DEFAULT_SIZES);
@@ -242,7 +292,7 @@ judge_text(WireSpan text)
 	else
 		foreach (cell, statements)
 			if (!reason)
-				reason = why_not_read_only(((RawStmt *) lfirst(cell))->stmt);
+				reason = why_not_read_only(kinds, ((RawStmt *) lfirst(cell))->stmt);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(context);
 	return reason;
@@ -302,45 +352,6 @@ replay_text_state(const char *text, Size len)
 }
 
 /*
- * Copies a statement's name, as the map has it.
- */
-static void
-copy_name(char name[NAME_SIZE], WireSpan from)
-{
-	memset(name, 0, NAME_SIZE);
-	memcpy(name, from.data, Min(from.len, NAME_SIZE - 1));
-}
-
-/*
- * Notes a statement that is parsed; returns why it is not read-only.
- */
-static const char *
-take_parse(StatementKinds *kinds, WireSpan name, WireSpan text)
-{
-	char key[NAME_SIZE];
-	NamedStatement *statement;
-
-	copy_name(key, name);
-	statement = hash_search(kinds->statements, key, HASH_ENTER, NULL);
-	statement->reason = judge_text(text);
-	return statement->reason;
-}
-
-/*
- * Judges a Bind by its statement.  One that nobody saw may do anything.
- */
-static const char *
-take_bind(StatementKinds *kinds, WireSpan name)
-{
-	char key[NAME_SIZE];
-	NamedStatement *statement;
-
-	copy_name(key, name);
-	statement = hash_search(kinds->statements, key, HASH_FIND, NULL);
-	return statement ? statement->reason : "its statement was prepared out of sight";
-}
-
-/*
  * Returns why a request is not read-only; see worker.h.
  */
 const char *
@@ -361,12 +372,14 @@ replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len)
 		at += used;
 		wire_decode(id, body.data, body.len, values);
 		if (id == WIRE_MSG_Query)
-			found = judge_text(values[WIRE_Query_query].bytes);
+			found = judge_text(kinds, values[WIRE_Query_query].bytes);
 		else if (id == WIRE_MSG_Parse)
-			found = take_parse(kinds, values[WIRE_Parse_statement].bytes,
-			                   values[WIRE_Parse_query].bytes);
+		{
+			found = judge_text(kinds, values[WIRE_Parse_query].bytes);
+			enter_statement(kinds, values[WIRE_Parse_statement].bytes, found);
+		}
 		else if (id == WIRE_MSG_Bind)
-			found = take_bind(kinds, values[WIRE_Bind_statement].bytes);
+			found = judge_name(kinds, values[WIRE_Bind_statement].bytes);
 		else if (id == WIRE_MSG_FunctionCall)
 			found = "it calls a function by its OID";
 		if (!reason)
