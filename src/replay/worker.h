@@ -88,8 +88,8 @@ extern void replay_require_digests(const ReplayRequest *request);
 
 /* ---- worker_types.c; SPI is connected ---- */
 
-/* Packs the names of this database's types for the child. */
-extern List *replay_types_pack(void);
+/* Packs the names of this database's types for the child; SPI leaves another context. */
+extern List *replay_types_pack(MemoryContext result);
 
 /* ---- worker_record.c; SPI is connected ---- */
 

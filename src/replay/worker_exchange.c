@@ -281,6 +281,8 @@ planner_read_exchanges(Planner *planner, int64 session_id)
 		if (!plan || SPI_keepplan(plan) != 0)
 			elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
 	}
+	portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
+	MemoryContextSwitchTo(planner->context); /* SPI leaves its own, which lasts longer */
 	planner->session_id = session_id;
 	planner->has_exchange = false;
 	planner->count = 0;
@@ -293,13 +295,13 @@ planner_read_exchanges(Planner *planner, int64 session_id)
 	planner->status = 'I';
 	initStringInfo(&planner->bytes);
 	initStringInfo(&planner->answer);
-	portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
 	for (;;)
 	{
 		SPITupleTable *fetched;
 		uint64 count;
 
 		SPI_cursor_fetch(portal, true, PLANNER_FETCH_ROWS);
+		MemoryContextSwitchTo(planner->context);
 		fetched = SPI_tuptable;
 		count = SPI_processed;
 		if (count == 0)
@@ -310,5 +312,6 @@ planner_read_exchanges(Planner *planner, int64 session_id)
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
+	MemoryContextSwitchTo(planner->context);
 	finish_exchange(planner);
 }

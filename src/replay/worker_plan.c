@@ -187,6 +187,7 @@ read_facts(Planner *planner, SessionFacts *facts)
 	if (no_last)
 		facts->last_at = facts->started_at;
 	SPI_freetuptable(SPI_tuptable);
+	MemoryContextSwitchTo(planner->context); /* SPI leaves its own, which lasts longer */
 }
 
 /*
@@ -485,11 +486,7 @@ replay_plan_build(const ReplayRequest *request, PlanWriter *writer, PlanSummary 
 	plan_sessions(&planner);
 	summary->peak = find_peak(&planner);
 	if (writer && request->settings.compare >= 3)
-	{
-		/* SPI has left its own context behind */
-		MemoryContextSwitchTo(planner.result);
-		summary->types = replay_types_pack();
-	}
+		summary->types = replay_types_pack(planner.result);
 }
 
 /*

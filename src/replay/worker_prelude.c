@@ -256,19 +256,23 @@ begin_sending(Planner *planner)
  * is not known.
  */
 static char *
-find_text(int64 session_id, int64 exchange_no, int bind_no)
+find_text(Planner *planner, int bind_no)
 {
+	char *text = NULL;
 	Oid types[3] = {INT8OID, INT8OID, INT4OID};
-	Datum values[3] = {Int64GetDatum(session_id), Int64GetDatum(exchange_no),
-	                   Int32GetDatum(bind_no)};
+	Datum values[3] = {Int64GetDatum(planner->session_id),
+	                   Int64GetDatum(planner->exchange.exchange_no), Int32GetDatum(bind_no)};
 
 	if (SPI_execute_with_args("SELECT t.query FROM pgwire_trace.exchange e"
 	                          " JOIN pgwire_trace.query_text t ON t.query_hash = e.query_hashes[$3]"
 	                          " WHERE e.session_id = $1 AND e.exchange_no = $2 AND e.part_no = 1",
 	                          3, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
-	return SPI_processed == 0 ? NULL
-	                          : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	MemoryContextSwitchTo(planner->context);
+	if (SPI_processed > 0)
+		text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return text;
 }
 
 /*
@@ -278,7 +282,7 @@ static void
 prepare(Planner *planner, WireSpan name, int bind_no)
 {
 	Prelude *prelude = planner->prelude;
-	char *text = find_text(planner->session_id, planner->exchange.exchange_no, bind_no);
+	char *text = find_text(planner, bind_no);
 	StringInfoData body;
 
 	enter(prelude, name);

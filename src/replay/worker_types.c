@@ -13,9 +13,8 @@
  * Packs the names of this database's types; see worker.h.
  */
 List *
-replay_types_pack(void)
+replay_types_pack(MemoryContext result)
 {
-	MemoryContext result = CurrentMemoryContext;
 	StringInfo packet = NULL;
 	List *packets = NIL;
 
