@@ -149,3 +149,30 @@ SELECT s.name, lines[array_upper(lines, 1)] AS line
 FROM decoded AS s, LATERAL (SELECT array_agg(line) AS lines FROM pgwire_trace.trace_lines(-1, s.no, true) AS line) AS l
 WHERE NOT is_part ORDER BY s.no;
 ROLLBACK;
+
+-- whatever is wrong with a body: one of the contract's errors, which names the message, or bytes of a message
+CREATE FUNCTION pg_temp.encode(direction text, name text, body jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM FROM pgwire_trace.decode_messages(pgwire_trace.encode_message(direction, name, body), direction);
+	RETURN 'bytes';
+EXCEPTION WHEN OTHERS THEN
+	RETURN CASE WHEN SQLSTATE = '22023' AND SQLERRM ~ ' must be .*, (but is|not) | has no field | was truncated: '
+		THEN 'error' ELSE concat_ws(' ', SQLSTATE, SQLERRM) END;
+END $$;
+CREATE TEMPORARY TABLE wrong AS
+WITH RECURSIVE place (no, direction, found, body, path) AS (
+	SELECT no, direction, found, body, ARRAY[]::text[] FROM decoded
+	UNION ALL
+	SELECT no, direction, found, body, path || key
+	FROM place, LATERAL (SELECT jsonb_object_keys(body #> path) AS key WHERE jsonb_typeof(body #> path) = 'object'
+		UNION ALL SELECT i::text FROM generate_series(0, jsonb_array_length(
+			CASE jsonb_typeof(body #> path) WHEN 'array' THEN body #> path ELSE '[]' END) - 1) AS i) AS k)
+SELECT no, found, path, value, pg_temp.encode(direction, found, CASE
+	WHEN path = '{}' THEN coalesce(value, '{"nonsense": 1}')
+	WHEN value IS NULL THEN body #- path
+	ELSE jsonb_set(body, path, value) END) AS result
+FROM place, unnest(ARRAY[NULL, 'null', 'true', '-1', '1.5', '1e30', '""', '"x"', '"x\ty"', '[]', '[null]', '[[]]', '[["a"]]',
+	'[{}]', '{}', '{"hex": "0"}', '{"hex": "00"}', '{"hex": 1}', '{"masked": 4}', '{"nonsense": 1}', '{"truncated": true}']::jsonb[]) AS value;
+SELECT count(*) > 5000 AS many, count(*) FILTER (WHERE result = 'error') > 4000 AS errors,
+	count(*) FILTER (WHERE result = 'bytes') > 100 AS bytes FROM wrong;
+SELECT found, path, value, result FROM wrong WHERE result NOT IN ('error', 'bytes') ORDER BY no, path LIMIT 20;

@@ -319,12 +319,16 @@ pgwire_trace_encode_message(PG_FUNCTION_ARGS)
 	Encoder encoder = {.direction = decode_direction(text_to_cstring(PG_GETARG_TEXT_PP(0))),
 	                   .message = text_to_cstring(PG_GETARG_TEXT_PP(1)),
 	                   .out = &out};
+	JsonbValue root = {.type = jbvBinary, .val.binary = {VARSIZE(body) - VARHDRSZ, &body->root}};
 	JsonbValue value;
 
 	read_encoding_init(&encoder.encoding, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
 	if (!JB_ROOT_IS_OBJECT(body))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("argument \"body\" must be a JSON object")));
+		                errmsg("argument \"body\" must be a JSON object, not %s",
+		                       encode_found(JB_ROOT_IS_SCALAR(body)
+		                                        ? getIthJsonbValueFromContainer(&body->root, 0)
+		                                        : &root))));
 	if (encode_find_key(&body->root, "truncated", &value))
 		ereport(ERROR,
 		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -136,6 +136,25 @@ test_limit(const char *what, WireDirection direction, char type, uint32_t limit)
 }
 
 /*
+ * Tests that a packet without a type byte may be as long as the server takes it.
+ */
+static void
+test_startup_limit(void)
+{
+	for (uint32_t length = 10000; length <= 10001; length++)
+	{
+		uint8_t packet[8] = {0, 0, (uint8_t) (length >> 8), (uint8_t) length, 0, 3, 0, 0};
+		WirePhases phases;
+		WireMessage message;
+
+		wire_stream_begin(&phases, WIRE_FRONTEND, WIRE_PHASE_STARTUP);
+		wire_stream_next(&phases, WIRE_FRONTEND, packet, sizeof(packet), &message);
+		check("a startup packet's limit",
+		      message.form == (length > 10000 ? WIRE_FORM_OPAQUE : WIRE_FORM_CUT));
+	}
+}
+
+/*
  * Tests limits by kind of message.
  */
 static void
@@ -225,5 +244,6 @@ main(void)
 	check("an error", len == 31 && error[0] == 'E' && error[4] == 30 && error[len - 1] == 0);
 	check("no room for an error", wire_put_error(error, 30, "FATAL", "53300", "no") == 0 &&
 	                                  wire_put_error(error, 3, "FATAL", "53300", "no") == 0);
+	test_startup_limit();
 	return finish();
 }

@@ -389,6 +389,38 @@ pass(WirePhases *phases, WireDirection direction, WireMessageId id)
 }
 
 /*
+ * Tests that a count is compared with the message before any item is looked at.
+ */
+static void
+test_counts(void)
+{
+	static const struct
+	{
+		WireMessageId id;
+		const char *body;
+		size_t len;
+		size_t at; /* behind the count */
+	} lists[] = {
+	    {WIRE_MSG_ParameterDescription, "\377\377\0\0\0\27", 6, 2},
+	    {WIRE_MSG_DataRow, "\0\2\377\377\377\377", 6, 2},
+	    {WIRE_MSG_RowDescription, "\0\1a\0\0\0\0\0\0\0", 10, 2},
+	    {WIRE_MSG_CopyInResponse, "\0\0\2\0\0", 5, 3},
+	    {WIRE_MSG_NegotiateProtocolVersion, "\0\3\0\0\377\377\377\377a\0", 10, 8},
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	{
+		WireWalk walk = {.reason = NULL};
+
+		check(wire_name_of(lists[i].id),
+		      !wire_walk(lists[i].id, (const uint8_t *) lists[i].body, lists[i].len, &walk, NULL,
+		                 NULL) &&
+		          strcmp(walk.reason, "a list is longer than the message") == 0 &&
+		          walk.at == lists[i].at);
+	}
+}
+
+/*
  * Tests what a phase decides.
  */
 static void
@@ -438,6 +470,7 @@ main(void)
 		test_hostile(&samples[i]);
 	}
 	test_coverage();
+	test_counts();
 	test_phases();
 	return finish();
 }
