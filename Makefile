@@ -72,7 +72,7 @@ INSTALL_PIECES = $(addprefix sql/install/, \
 # ---- tests, in the order in which they run ----
 
 REGRESS_TESTS = \
-	wire_decode wire_any wire_samples wire_replication wire_messages wire_diff store_tables \
+	wire_decode wire_any wire_samples wire_replication wire_messages wire_diff store_tables store_forms \
 	store_log store_top server_settings server_status read_session
 ISOLATION_TESTS = store_locks store_keeping
 TAP_TESTS = \
