@@ -28,7 +28,7 @@ PG_CONFIG ?= pg_config
 WIRE_FILES = content decode frame lex list mask normalise redact secret stream walk
 JOURNAL_FILES = append clock crc32c facts files read tuple
 RELAY_FILES = \
-	board buffer carrier config exchange extract ids leg listen note pairing pump queue \
+	board buffer carrier config exchange extract ids leg listen names note pairing pump queue \
 	record redact redact_bytes relay_main row rules secure session startup table text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \

@@ -136,7 +136,7 @@ EXPECTED
 		  . ' insert 245 245 INSERT 0 1, insert 101 100 23514', 'jdbc: batches, one of which fails');
 	is(exchanges('jdbc batch', "query = 'BEGIN'"), 'BEGIN 101 100 INSERT 0 1', 'jdbc: one in a transaction');
 	is(exchanges('jdbc rewritten', "query like 'insert%'"), 'insert 3 200 INSERT 0 8', 'jdbc: a batch that is rewritten');
-	is(exchanges('jdbc fetch', 'exchange_no > 2'), 'BEGIN 2 0 BEGIN, ' . '- 1 0 -, ' x 8 . '- 1 5 SELECT 5'
+	is(exchanges('jdbc fetch', 'exchange_no > 2'), 'BEGIN 2 0 BEGIN, ' . 'select 1 0 -, ' x 8 . 'select 1 5 SELECT 5'
 		  . ', select 1 1 SELECT 1' x 6 . ', COMMIT 1 0 COMMIT, - 0 0 -',
 		'jdbc: a portal that is suspended nine times, and a statement that gets a name');
 	is($server->sql('select sum(data_row_count) from pgwire_trace.exchange where ' . session_of('jdbc fetch')), '101',

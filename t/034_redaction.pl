@@ -218,6 +218,14 @@ like(shown('domains', 1), qr/DataRow \{"values": \["1", "\*{12}", "joe"\]\}/, 'a
 $server->set('pgwire_trace.redact_types' => '');
 $server->set('pgwire_trace.redact_queries' => 'other|vault');
 record('queries', 1, @bound, query("select '$secret'::text, * from OTHER"));
+# what goes on from a query that matches does not name it again
+record('portals', 1, query('begin'), parse("select '$secret'::text as vault from generate_series(1, 3)", 's') . sync_message(),
+	bind_portal(statement => 's', portal => 'p') . PgwireTrace::Client::message('E', "p\0" . pack('N', 1)) . sync_message(),
+	PgwireTrace::Client::message('E', "p\0" . pack('N', 1)) . sync_message(),
+	parse('select 1') . bind_portal() . execute() . sync_message(),
+	bind_portal(statement => 's') . execute(1) . sync_message(), execute(1) . sync_message(), query('commit'));
+record('cursors', 1, query("begin; declare c cursor for select '$secret'::text as vault"), query('fetch c'), query('commit'),
+	query("prepare v as select '$secret'::text as vault"), query('execute v'));
 like(record('no match', 0, query("select '$secret'::text")), qr/request response/, 'queries that do not match stay');
 
 # ---- a session that began before the rule did ----

@@ -297,6 +297,7 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
 	}
 	first->request.bytes += second->request.bytes;
 	first->has |= second->has;
+	first->has_bind |= second->has_bind;
 	first->has_secret |= second->has_secret;
 	first->is_redacted |= second->is_redacted;
 	first->redact |= second->redact;

@@ -66,6 +66,7 @@ typedef struct Exchange
 	bool has_secret;         /* kept bytes must be walked and masked */
 	bool is_redacted;        /* something was overwritten: query text, values, errors */
 	uint32_t redact;         /* what the rules say of its texts (redact.h) */
+	bool has_bind;           /* a Bind came in it */
 	bool has_failed;         /* an ErrorResponse: late CopyData belongs to it */
 	char transaction_status; /* 0: none */
 

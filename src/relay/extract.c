@@ -16,7 +16,6 @@
 #define WANTS_SHORT 1024
 #define WANTS_NAMES (16 * 1024)
 #define WANTS_ERROR (64 * 1024)
-#define PARSE_SEARCHED 256
 
 /*
  * Returns how much of a body its handler wants: 0 for none.
@@ -32,6 +31,7 @@ extract_wants(const Tracker *tracker, WireMessageId id)
 		case WIRE_MSG_Bind:
 		case WIRE_MSG_Describe:
 		case WIRE_MSG_Close:
+		case WIRE_MSG_Execute:
 			return WANTS_NAMES;
 		case WIRE_MSG_ErrorResponse:
 		case WIRE_MSG_NoticeResponse:
@@ -81,7 +81,7 @@ read_query(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	text = text_get(tracker->env->texts, query.data, query.len, tracker->standard_strings);
 	exchange->has |= HAS_QUERY;
 	exchange->has_secret |= may_hide_secret(text, query);
-	exchange->redact |= text_redacts(tracker->env->texts, text);
+	names_note_rules(tracker, exchange, text);
 	if (tracker->skipping)
 	{
 		text_release(tracker->env->texts, text);
@@ -107,7 +107,7 @@ read_parse(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	query = values[WIRE_Parse_query].bytes;
 	text = text_get(env->texts, query.data, query.len, tracker->standard_strings);
 	exchange->has_secret |= may_hide_secret(text, query);
-	exchange->redact |= text_redacts(env->texts, text);
+	names_note_rules(tracker, exchange, text);
 	if (text && exchange->recorded)
 		env->text_seen(tracker, text);
 	if (tracker->skipping)
@@ -119,43 +119,6 @@ read_parse(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 	           (QueueEntry){.id = WIRE_MSG_Parse,
 	                        .count = 1,
 	                        .statement = statement_make(env->texts, name.data, name.len, text)});
-}
-
-/*
- * Finds the text of a statement that a Bind names: of a Parse that still waits for
- * its answer, as far back as a driver would send it, or else of the map.
- */
-static Text *
-statement_text(const Tracker *tracker, WireSpan name)
-{
-	const Queue *queue = &tracker->queue;
-	const Statement *statement;
-
-	for (uint32_t back = 1; back <= queue->count && back <= PARSE_SEARCHED; back++)
-	{
-		const QueueEntry *entry = queue_at(queue, queue->count - back);
-
-		statement = entry->id == WIRE_MSG_Parse ? entry->statement : NULL;
-		if (statement && statement->name_len == name.len &&
-		    (name.len == 0 || memcmp(statement->name, name.data, name.len) == 0))
-			return statement->text;
-	}
-	statement = statement_find(tracker->env->texts, &tracker->statements, (const char *) name.data,
-	                           name.len);
-	return statement ? statement->text : NULL;
-}
-
-/*
- * Notes what the rules say of the statement of a Bind.  One that is not known is
- * taken to mean everything.
- */
-static void
-read_rules(Tracker *tracker, Exchange *exchange, WireSpan name)
-{
-	TextPool *texts = tracker->env->texts;
-
-	if (texts->rules && redact_has_rules(texts->rules))
-		exchange->redact |= text_redacts(texts, statement_text(tracker, name));
 }
 
 /*
@@ -171,8 +134,22 @@ read_named(Tracker *tracker, Exchange *exchange, WireMessageId id, const uint8_t
 	wire_decode(id, body, len, values);
 	if (id == WIRE_MSG_Bind)
 	{
+		WireSpan portal = values[WIRE_Bind_portal].bytes;
+
 		name = values[WIRE_Bind_statement].bytes;
-		read_rules(tracker, exchange, name);
+		exchange->has_bind = true;
+		names_note_statement(tracker, exchange, name);
+		if (portal.len > 0)
+			entry.named = statement_make(tracker->env->texts, portal.data, portal.len, NULL);
+	}
+	else if (id == WIRE_MSG_Execute && !exchange->has_bind)
+	{
+		WireSpan portal = values[WIRE_Execute_portal].bytes;
+
+		name = (WireSpan){NULL, 0};
+		names_note_portal(tracker, exchange, portal);
+		if (portal.len > 0)
+			entry.named = statement_make(tracker->env->texts, portal.data, portal.len, NULL);
 	}
 	else if (id == WIRE_MSG_Close)
 	{
@@ -501,6 +478,8 @@ read_ready(Tracker *tracker, Exchange *exchange, const uint8_t *body, size_t len
 		tracker->env->ready(tracker);
 	}
 	pairing_ready(tracker);
+	if (body && len > 0 && body[0] == 'I')
+		names_drop_portals(tracker);
 }
 
 /*

@@ -255,6 +255,31 @@ pairing_current(Tracker *tracker, WireMessageId id)
 }
 
 /*
+ * Notes in the first exchange what a Bind that the server has done or refused is of.
+ */
+static void
+apply_bind(Tracker *tracker, Exchange *exchange, QueueEntry *entry, bool done)
+{
+	const Statement *name = entry->statement;
+	const Statement *statement = statement_find(tracker->env->texts, &tracker->statements,
+	                                            name ? name->name : "", name ? name->name_len : 0);
+	Text *text = statement ? statement->text : NULL;
+
+	if (done)
+		names_put_portal(tracker, entry, text);
+	if (!text)
+		return;
+	exchange_set_query(exchange, text, true);
+	if (exchange->recorded)
+	{
+		/* it may have been parsed while nothing was recorded */
+		tracker->env->text_seen(tracker, text);
+		buffer_append(tracker->env->budget, &exchange->query_hashes, &text->entry.hash,
+		              sizeof(uint64_t));
+	}
+}
+
+/*
  * Notes in the first exchange, and in the statement map, what the server has
  * done with the entry, or tried to.
  */
@@ -281,19 +306,14 @@ apply(Tracker *tracker, QueueEntry *entry, bool done)
 		}
 	}
 	else if (entry->id == WIRE_MSG_Bind)
-	{
-		statement = statement_find(texts, &tracker->statements, name, len);
-		if (!statement || !statement->text)
-			return;
-		exchange_set_query(exchange, statement->text, true);
-		if (exchange->recorded)
-		{
-			/* it may have been parsed while nothing was recorded */
-			tracker->env->text_seen(tracker, statement->text);
-			buffer_append(tracker->env->budget, &exchange->query_hashes,
-			              &statement->text->entry.hash, sizeof(uint64_t));
-		}
-	}
+		apply_bind(tracker, exchange, entry, done);
+	else if (entry->id == WIRE_MSG_Execute && !exchange->query)
+		exchange_set_query(exchange,
+		                   names_portal_text(tracker, entry->named ? entry->named->name : "",
+		                                     entry->named ? entry->named->name_len : 0),
+		                   true);
+	else if (entry->id == WIRE_MSG_Close && entry->portal && done && len > 0)
+		statement_drop(texts, &tracker->portals, name, len);
 	else if (entry->id == WIRE_MSG_Close && !entry->portal && done)
 		statement_drop(texts, &tracker->statements, name, len);
 }

@@ -65,7 +65,8 @@ entry_free(Tracker *tracker, QueueEntry *entry)
 {
 	statement_free(tracker->env->texts, entry->statement);
 	text_release(tracker->env->texts, entry->text);
-	entry->statement = NULL;
+	statement_free(tracker->env->texts, entry->named);
+	entry->statement = entry->named = NULL;
 	entry->text = NULL;
 }
 

@@ -36,6 +36,7 @@ tracker_free(Tracker *tracker)
 	const TrackerEnv *env = tracker->env;
 
 	statement_drop_all(env->texts, &tracker->statements);
+	names_drop_portals(tracker);
 	buffer_free(env->budget, &tracker->front.assembly);
 	buffer_free(env->budget, &tracker->back.assembly);
 	buffer_free(env->budget, &tracker->server_parameters);

@@ -82,6 +82,7 @@ typedef struct QueueEntry
 	uint32_t count;
 	int64_t at;           /* bare: when it came */
 	Statement *statement; /* Parse: the statement; Bind, Close: name alone */
+	Statement *named;     /* Bind, Execute: the portal's name alone; NULL: the unnamed one */
 	Text *text;           /* Query */
 } QueueEntry;
 
@@ -139,6 +140,9 @@ typedef struct Tracker
 	int64_t failed_copy_no; /* exchange that late CopyData belongs to; -1: none */
 	int32_t failed_copy_parts;
 	StatementMap statements;
+	StatementMap portals;   /* named ones, with the texts of their statements */
+	Text *unnamed_portal;   /* the text of the unnamed one; NULL: not known */
+	bool hides_results;     /* SQL's own cursors or statements may be of a text that rules mean */
 	XXH3_state_t *row_hash; /* of a DataRow that came in pieces */
 
 	/* facts for the session's row */
@@ -200,6 +204,14 @@ extern Exchange *pairing_current(Tracker *tracker, WireMessageId id);
 extern void tracker_finish(Tracker *tracker, Exchange *exchange, bool is_complete);
 extern void tracker_finish_late(Tracker *tracker);
 extern Exchange *tracker_begin(Tracker *tracker, int64_t at);
+
+/* names.c */
+extern void names_put_portal(Tracker *tracker, QueueEntry *entry, Text *text);
+extern void names_drop_portals(Tracker *tracker);
+extern Text *names_portal_text(const Tracker *tracker, const char *name, size_t len);
+extern void names_note_rules(Tracker *tracker, Exchange *exchange, Text *text);
+extern void names_note_statement(Tracker *tracker, Exchange *exchange, WireSpan name);
+extern void names_note_portal(Tracker *tracker, Exchange *exchange, WireSpan name);
 
 /* extract.c */
 extern size_t extract_wants(const Tracker *tracker, WireMessageId id);
