@@ -62,6 +62,35 @@ is($server->sql("select count(*) from pgwire_trace.exchange where $mine and quer
 $client->close;
 ok(set_and_wait(1, 'pgwire_trace.capture' => 'all'), 'back to all');
 
+# ---- rows that are kept ----
+
+ok(set_and_wait(1, 'pgwire_trace.row_limit' => '3'), 'row_limit');
+$server->sql('create table row_sink (n int)');
+my $rows = $server->connect_client(application_name => 'rows');
+$rows->run('select generate_series(1, 3)');
+$rows->run('select generate_series(1, 5)');
+$rows->run('select generate_series(1, 5); select 1/0');
+$rows->run('copy (select generate_series(1, 5)) to stdout');
+$rows->send_bytes(PgwireTrace::Client::query('copy row_sink from stdin')
+	  . join('', map { PgwireTrace::Client::copy_data("$_\n") } 1 .. 5) . PgwireTrace::Client::copy_done());
+$rows->until_ready;
+$rows->close;
+ok($server->flush, 'flush()');
+is($server->sql(<<'SQL'), <<'EXPECTED' =~ s/\n\z//r, 'so many rows are kept, and all are counted');
+select is_truncated, data_row_count, row_count, coalesce(sqlstate, command_tag), row_digest is not null,
+       (select count(*) from pgwire_trace.messages(e.session_id, e.exchange_no)
+         where name in ('DataRow', 'CopyData') and not is_truncated)
+  from pgwire_trace.exchange e where session_id = pgwire_trace.last_session('rows')
+   and kind in ('query', 'copy') order by exchange_no
+SQL
+f|3|3|SELECT 3|t|3
+t|5|5|SELECT 5|t|3
+t|5|5|22012|t|3
+t|0|5|COPY 5|f|3
+t|0|5|COPY 5|f|3
+EXPECTED
+ok(set_and_wait(1, 'pgwire_trace.row_limit' => '-1'), 'all rows again');
+
 # ---- filters ----
 
 ok(set_and_wait(0, 'pgwire_trace.exclude_applications' => 'probe*, other'), 'exclude_applications');
@@ -200,9 +229,11 @@ for my $case ([ 'no such role', '28000', user => 'nobody_at_all', database => 'p
 	is($stranger->{error}{C}, $sqlstate, "$name: the server's own SQLSTATE");
 }
 ok($server->flush, 'flush()');
-is($server->sql("select end_reason, authenticated_at is null from pgwire_trace.session"
-	  . " where user_name = 'nobody_at_all'"), 'authentication_failed|t',
-	'a refused client is in the record');
+is($server->sql("select end_reason, authenticated_at is null, sqlstate, error_message"
+	  . ' from pgwire_trace.session join pgwire_trace.exchange using (session_id)'
+	  . " where user_name = 'nobody_at_all'"),
+	'authentication_failed|t|28000|role "nobody_at_all" does not exist',
+	'a refused client is in the record, with what it was told');
 
 # The postmaster takes connections before the server is ready; here it never gets ready.
 $server->node->stop;

@@ -135,5 +135,20 @@ for my $wrong (0, 1)
 		$wrong ? 'a cancel with a wrong key hit nothing' : 'a cancel tells what it hit');
 }
 
+# by whichever relay a cancel comes, it finds the session of another
+ok(poll(sub {
+			my $client = $server->connect_client(application_name => 'of another');
+			$client->run('select 1');
+			my $canceller = PgwireTrace::Client->new($server->side_port);
+			$canceller->send_bytes(pack('NNNa4', 16, 80877102, $client->{pid}, $client->{key}));
+			$canceller->until_closed;
+			$client->close;
+			$server->flush;
+			return $server->sql('select count(*) > 0 from pgwire_trace.exchange c'
+				  . ' join pgwire_trace.session cs using (session_id)'
+				  . ' join pgwire_trace.session s on s.session_id = c.cancelled_session_id'
+				  . " where s.application_name = 'of another' and s.journal_series <> cs.journal_series") eq 't';
+}), 'a cancel that comes by one relay finds the session of another');
+
 $server->node->stop;
 done_testing();

@@ -142,6 +142,7 @@ apply(Relay *relay)
 	relay->env.part_us = config->part_interval_us;
 	relay->env.request_limit = config->request_limit;
 	relay->env.response_limit = config->response_limit;
+	relay->env.row_limit = config->row_limit;
 	if (relay->env.keeps_bytes != (config->capture == RELAY_CAPTURE_ALL))
 		text_forget_sent(relay->texts); /* other columns of them are wanted */
 	relay->env.keeps_bytes = config->capture == RELAY_CAPTURE_ALL;

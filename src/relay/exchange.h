@@ -47,6 +47,7 @@ typedef struct ExchangeSide
 	uint64_t bytes;  /* true size */
 	uint64_t before; /* bytes in earlier parts */
 	bool is_cut;     /* bytes were left out: nothing behind them is kept */
+	uint64_t rows;   /* of the exchange so far: DataRow, or CopyData of either side */
 } ExchangeSide;
 
 typedef struct Exchange

@@ -96,6 +96,7 @@ typedef struct RelayConfig
 	uint32_t capture;      /* RelayCapture */
 	int64_t request_limit; /* bytes kept per exchange; resolved, never -1 */
 	int64_t response_limit;
+	uint64_t row_limit;     /* the first row that is not kept; 0: none */
 	int64_t capture_memory; /* bytes, this relay */
 	double sample_rate;
 	int64_t min_duration_us;

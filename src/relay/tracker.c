@@ -65,6 +65,28 @@ tracker_begin(Tracker *tracker, int64_t at)
 }
 
 /*
+ * Tells whether a message is a row, of a result or of COPY.
+ */
+static bool
+is_row(WireMessageId id)
+{
+	return id == WIRE_MSG_DataRow || id == WIRE_MSG_CopyData;
+}
+
+/*
+ * Tells whether the message in hand is a row beyond those that are kept.
+ */
+static bool
+is_row_too_many(const Tracker *tracker, const Exchange *exchange, WireDirection direction)
+{
+	const TrackerSide *from = direction == WIRE_FRONTEND ? &tracker->front : &tracker->back;
+	const ExchangeSide *side =
+	    direction == WIRE_FRONTEND ? &exchange->request : &exchange->response;
+
+	return tracker->env->row_limit > 0 && side->rows >= tracker->env->row_limit && is_row(from->id);
+}
+
+/*
  * Adds bytes of a direction to an exchange.
  */
 static void
@@ -73,9 +95,11 @@ take(Tracker *tracker, Exchange *exchange, WireDirection direction, const uint8_
 	const TrackerEnv *env = tracker->env;
 	int64_t limit = direction == WIRE_FRONTEND ? env->request_limit : env->response_limit;
 
-	if (exchange)
-		exchange_take(env->exchanges, exchange, direction, data, len, tracker->now,
-		              env->keeps_bytes ? limit : 0);
+	if (!exchange)
+		return;
+	if (!env->keeps_bytes || is_row_too_many(tracker, exchange, direction))
+		limit = 0;
+	exchange_take(env->exchanges, exchange, direction, data, len, tracker->now, limit);
 }
 
 /*
@@ -324,6 +348,8 @@ observe(Tracker *tracker, WireDirection direction, const uint8_t *data, size_t c
 		side->target = is_front ? frontend_target(tracker, side->id, frame->length)
 		                        : backend_target(tracker, side->id);
 		side->has_target = true;
+		if (side->target && is_row(side->id))
+			(is_front ? &side->target->request : &side->target->response)->rows++;
 		if (whole_header)
 			take(tracker, side->target, direction, data, consumed);
 		else

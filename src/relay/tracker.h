@@ -59,7 +59,8 @@ typedef struct TrackerEnv
 	ExchangePool *exchanges;
 	int64_t request_limit;
 	int64_t response_limit;
-	bool keeps_bytes;          /* capture = all */
+	uint64_t row_limit; /* the first row of an exchange, either way, that is not kept; 0: none */
+	bool keeps_bytes;   /* capture = all */
 	const BoardU32 *is_paused; /* NULL: there is no board */
 	int64_t part_us; /* an exchange that takes longer is recorded in parts; 0: it is not */
 	uint64_t digest_seed;

@@ -41,6 +41,7 @@ static bool allow_replay; /* a replay's target is asked for it by its name */
 static int capture;
 static int request_limit;
 static int response_limit;
+static int row_limit;
 static int capture_memory;
 static double sample_rate;
 static int min_duration;
@@ -247,6 +248,9 @@ define_capture(void)
 	           &request_limit, 1024 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
 	define_int("response_limit", "Bytes kept of an exchange's response; -1 for 256 MB.",
 	           &response_limit, 64 * 1024, -1, MAX_LIMIT, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("row_limit",
+	           "Rows kept of an exchange, of its results or of COPY; -1 for as many as fit.",
+	           &row_limit, -1, -1, INT_MAX, PGC_SIGHUP, 0);
 	define_int("capture_memory", "Memory of a relay for what is being recorded.", &capture_memory,
 	           256 * 1024, 1024, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB);
 	DefineCustomRealVariable(PREFIX "sample_rate", "Fraction of sessions that is recorded.", NULL,
@@ -366,6 +370,7 @@ settings_fill(RelayConfig *config)
 	config->capture = (uint32) capture;
 	config->request_limit = request_limit < 0 ? MAX_LIMIT : request_limit;
 	config->response_limit = response_limit < 0 ? MAX_LIMIT : response_limit;
+	config->row_limit = row_limit < 0 ? 0 : (uint64) row_limit + 1;
 	config->capture_memory = (int64) capture_memory * 1024;
 	config->sample_rate = sample_rate;
 	config->min_duration_us = (int64) min_duration * 1000;
