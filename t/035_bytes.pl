@@ -119,6 +119,13 @@ send_by_hand('bare Syncs', sync_message() x 100 . query('') . sync_message(), 10
 send_by_hand('cut in a message', query('select 1') . substr(query('select 2'), 0, 7), 1, rude => 1);
 send_by_hand('cut in COPY', query('copy sink from stdin') . copy_data("1\ta\n") . substr(copy_data('x' x 1000), 0, 500), 0,
 	rude => 1);
+# cut at any byte, with a Terminate that nobody reads behind it or without
+my $whole = parse('select $1::text', 's') . bind_portal(statement => 's', values => ['x']) . execute() . sync_message()
+  . query('select 2');
+for (my $at = 1; $at < length $whole; $at += 3)
+{
+	send_by_hand("cut at $at", substr($whole, 0, $at), 0, rude => 1);
+}
 my $stranger = PgwireTrace::Client->new($port);
 $stranger->send_bytes(pack('NN', 8, 80877103));
 is($stranger->receive_byte, 'N', 'a stranger is offered no encryption');
@@ -139,7 +146,7 @@ sub recorded_messages
 	return $server->sql(<<"SQL");
 select direction, name, m.length + case when m.type is null then 0 else 1 end,
        case when name in ('BackendKeyData', 'CancelRequest') then '-'
-            when m.is_truncated then encode(type::text::bytea || int4send(m.length::int)
+            when m.is_truncated then encode(coalesce(type::text::bytea || int4send(m.length::int), '')
               || coalesce(decode(body #>> '{data,hex}', 'hex'), (body ->> 'data')::bytea), 'hex')
             else encode(pgwire_trace.encode_message(direction, name, body, encoding::name), 'hex') end
 from (select coalesce(server_parameters ->> 'client_encoding', 'UTF8') as encoding from pgwire_trace.session

@@ -528,15 +528,44 @@ tracker_finish_late(Tracker *tracker)
 }
 
 /*
+ * Takes the piece of a header that a direction ends with: it belongs to the exchange
+ * that its message would have belonged to.
+ */
+static void
+take_header_piece(Tracker *tracker, WireDirection direction)
+{
+	bool is_front = direction == WIRE_FRONTEND;
+	TrackerSide *side = is_front ? &tracker->front : &tracker->back;
+	WireFrame frame = {.type = side->framer.header[0]};
+
+	if (!tracker->is_ready || tracker->desynchronised || side->has_target ||
+	    side->framer.have == 0 || side->framer.have >= sizeof(side->framer.header))
+		return;
+	side->id = identify(tracker, direction, &frame);
+	if (is_front && side->id == WIRE_MSG_Terminate)
+		side->target = pairing_front(tracker); /* it was not said */
+	else
+		side->target =
+		    is_front ? frontend_target(tracker, side->id, 0) : backend_target(tracker, side->id);
+	take(tracker, side->target, direction, side->framer.header, side->framer.have);
+	if (side->target)
+		extract_cut(tracker, side->target, direction);
+	side->target = NULL;
+}
+
+/*
  * Finishes what is open, in order.
  */
 void
 tracker_end(Tracker *tracker, int64_t now)
 {
 	Exchange *terminate = tracker->terminate;
-	Exchange *async = tracker->async;
+	Exchange *async;
 
 	tracker->now = now;
+	take_header_piece(tracker, WIRE_FRONTEND);
+	take_header_piece(tracker, WIRE_BACKEND);
+	async = tracker->async;
 	pairing_abandon(tracker, false);
 	tracker_finish_late(tracker);
 	tracker->async = tracker->terminate = NULL;
