@@ -23,7 +23,7 @@ CREATE FUNCTION pgwire_trace.statement_rows(
 	OUT is_truncated boolean)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgwire_trace_statement_rows'
-LANGUAGE C VOLATILE PARALLEL UNSAFE
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 -- first choose the sessions
 SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION pgwire_trace.statement_rows(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.statement_rows(bigint, bigint) IS

@@ -158,7 +158,7 @@ CREATE FUNCTION pgwire_trace.session_findings(
 	OUT detail text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgwire_trace_session_findings'
-LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 5
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10000 ROWS 5 -- first choose the sessions
 SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION pgwire_trace.session_findings(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.session_findings(bigint) IS
