@@ -91,6 +91,23 @@ is(md5_hex(all_bytes($server->side_port, $half, 1)), md5_hex(all_bytes($server->
 	$other->close;
 }
 
+# ---- many clients that do not read ----
+
+{
+	my $pid = $server->stat_relay('pid', 'max');
+	my $memory = sub { return (slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m)[0] };
+	my @lazy = map { $server->connect_client(application_name => 'many') } 1 .. 60;
+	my $before = $memory->();
+	$_->send_bytes(query("select repeat('z', 1000000) from generate_series(1, 50)")) for @lazy;
+	ok($server->wait_for("select count(*) = 60 from pg_stat_activity where wait_event = 'ClientWrite'"),
+		'60 clients do not read 3 GB of answers');
+	my $each = ($memory->() - $before) / 60;
+	cmp_ok($each, '<', 200, sprintf('the relay keeps %d kB for each', $each));
+	is($server->side_sql('select 1'), '1', 'others are served');
+	$_->close(1) for @lazy;
+	ok($server->wait_for('select sum(sessions_open) = 0 from pgwire_trace.stat_relay'), 'they hang up');
+}
+
 # ---- what the server says unasked ----
 
 {

@@ -232,6 +232,18 @@ for my $carrier (qw(trust scram-sha-256 md5 password))
 		'one line joins carrier and client');
 }
 
+# ---- the process title ----
+
+{
+	$server->sql('grant pg_read_server_files to at_all;'
+		  . ' grant execute on function pg_read_binary_file(text) to at_all');
+	my ($result) = login_all({ host => PgwireTrace::Net::SERVER, port => $server->side_port,
+		user => 'at_all', password => $right,
+		query => "select encode(pg_read_binary_file('/proc/self/cmdline'), 'escape')" });
+	like($result->{row}, qr/^postgres: (?:\S+: )?at_all postgres 10\.77\.0\.2\($result->{port}\) SELECT/,
+		'the process title names the client');
+}
+
 # ---- log_hostname ----
 
 {
