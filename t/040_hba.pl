@@ -174,7 +174,7 @@ my $server = PgwireTrace->start('hba', started => 0,
 		@hba),
 	conf => "listen_addresses = '$addresses'\npgwire_trace.listen_addresses = '$addresses'\n"
 	  . "wal_level = logical\nmax_wal_senders = 5\n"
-	  . "log_line_prefix = '<%h %r> '\nlog_connections = on\n");
+	  . "log_line_prefix = '<%h %r> '\nlog_connections = on\nlog_disconnections = on\n");
 my $node = $server->node;
 
 append_to_file($node->data_dir . '/databases', "postgres\n");
@@ -230,6 +230,9 @@ for my $carrier (qw(trust scram-sha-256 md5 password))
 	like(slurp_file($node->logfile, $offset),
 		qr/pgwire_trace: connection from carrier port \d+ is of client host=10\.77\.0\.2 port=\d+/,
 		'one line joins carrier and client');
+	my $end = "user=at_all database=postgres host=10.77.0.2 port=$result->{port}";
+	ok(poll(sub { slurp_file($node->logfile, $offset) =~ /^<\Q$from\E> LOG:  disconnection: .* \Q$end\E$/m }),
+		'log_disconnections names the client');
 }
 
 # ---- the process title ----

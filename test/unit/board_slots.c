@@ -4,6 +4,7 @@
  *	  several processes' worth of threads never share one.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #define SLOTS 16
 #define THREADS 8
 #define ROUNDS 20000
+#define RACES 20000
 
 static int passed;
 static int failed;
@@ -297,6 +299,74 @@ test_at_the_same_time(void)
 	free(shared);
 }
 
+static _Atomic uint64_t called; /* round of the race that is on, from 1 */
+static _Atomic uint64_t done;   /* races that the second backend has run */
+static _Atomic int winners;
+
+/*
+ * Shows a race's token, some moments after the call for it.
+ */
+static void
+grab(uint64_t round, int moments)
+{
+	uint8_t token[BOARD_TOKEN];
+
+	make_token(token, round);
+	for (volatile int i = 0; i < moments; i++)
+		;
+	if (board_take_slot(shared, token, 1) >= 0)
+		winners++;
+}
+
+/*
+ * Plays the second of two backends that show the same token.
+ */
+static void *
+play_second(void *arg)
+{
+	(void) arg;
+	for (uint64_t round = 1; round <= RACES; round++)
+	{
+		for (int i = 1; atomic_load(&called) < round; i++)
+			if (i % 1000 == 0)
+				sched_yield(); /* there may be but one processor */
+		grab(round, 0);
+		atomic_store(&done, round);
+	}
+	return NULL;
+}
+
+/*
+ * Two backends with one token at the same moment, or nearly so: one of them has it.
+ */
+static void
+test_race_for_a_token(void)
+{
+	pthread_t second;
+
+	shared = make_board(SLOTS);
+	if (pthread_create(&second, NULL, play_second, NULL) != 0)
+		abort();
+	for (uint64_t round = 1; round <= RACES; round++)
+	{
+		uint8_t token[BOARD_TOKEN];
+		int slot = board_claim_slot(shared, 1);
+
+		make_token(token, round);
+		board_arm_slot(shared, slot, token);
+		atomic_store(&called, round);
+		grab(round, (int) (round % 200));
+		while (atomic_load(&done) < round)
+			sched_yield();
+		board_release_relay(shared, 1);
+		board_release_slot(shared, slot, SLOT_BACKEND);
+	}
+	pthread_join(second, NULL);
+	CHECK(winners == RACES);
+	CHECK(held(shared) == 0);
+	free(shared);
+}
+
 int
 main(void)
 {
@@ -308,6 +378,7 @@ main(void)
 	test_full();
 	test_error_text();
 	test_at_the_same_time();
+	test_race_for_a_token();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed != 0;
 }
