@@ -135,14 +135,14 @@ REPLAY_PLAIN_FILES = \
 	aside cancel cause child compare connect judge life order outline plan player report schedule types values
 REPLAY_FILES = \
 	worker worker_cancel worker_children worker_exchange worker_noise worker_plan \
-	worker_prelude worker_read_only worker_record worker_resume worker_slot worker_store \
+	worker_prelude worker_read_only worker_record worker_resume worker_rollback worker_slot worker_store \
 	worker_target worker_types
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
 LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)
 API_FILES += replay replay_options
 INSTALL_PIECES += sql/install/60_replay.sql
 TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_replay_network.pl
-TAP_TESTS += t/084_replay_resume.pl
+TAP_TESTS += t/084_replay_resume.pl t/085_replay_rollback.pl
 TAP_TESTS += t/087_replay_plan.pl
 UNIT_TESTS += replay_compare replay_many
 PLAIN_LIBS += -lpq

@@ -43,6 +43,7 @@ typedef enum OptionNo
 	ALLOW_TARGET,
 	ALLOW_SELF,
 	SESSION_AUTHORIZATION,
+	ROLLBACK,
 	IDLE_MAX,
 	EXCHANGE_TIMEOUT,
 	ORDER_TIMEOUT,
@@ -63,6 +64,7 @@ typedef enum OptionNo
 static const Option options[OPTION_COUNT_OF] = {
     [ALLOW_TARGET] = {"allow_target", OPTION_BOOLEAN, true, 0, 0},
     [ALLOW_SELF] = {"allow_self", OPTION_BOOLEAN, true, 0, 0},
+    [ROLLBACK] = {"rollback", OPTION_BOOLEAN, false, 0, 0},
     [SESSION_AUTHORIZATION] = {"session_authorization", OPTION_BOOLEAN, true, 0, 0},
     [IDLE_MAX] = {"idle_max", OPTION_MILLISECONDS, false, 0, MAX_MS},
     [EXCHANGE_TIMEOUT] = {"exchange_timeout", OPTION_MILLISECONDS, false, 1, MAX_MS},
@@ -201,6 +203,9 @@ take_option(ReplaySettings *settings, OptionNo number, const JsonbValue *value)
 			break;
 		case ALLOW_SELF:
 			settings->refuses_self = !value->val.boolean;
+			break;
+		case ROLLBACK:
+			settings->rolls_back = value->val.boolean;
 			break;
 		case SESSION_AUTHORIZATION:
 			settings->sets_authorization = value->val.boolean;

@@ -1,7 +1,8 @@
 /*
  * aside.c
  *	  What a session says besides the plan's exchanges: the prelude, which sets up what
- *	  was there when its part of the record begins.
+ *	  was there when its part of the record begins, and the begin and end of the
+ *	  transactions of a replay that rolls back.
  *
  * An aside is said while nothing is in flight, and nothing else is sent until it is
  * answered.  Its answers are compared with nothing.  The tracker sees it as it sees
@@ -12,6 +13,9 @@
 #include "relay/process.h"
 #include "replay/child.h"
 
+static const uint8_t begin_block[] = {'Q', 0, 0, 0, 10, 'B', 'E', 'G', 'I', 'N', 0};
+static const uint8_t roll_back[] = {'Q', 0, 0, 0, 13, 'R', 'O', 'L', 'L', 'B', 'A', 'C', 'K', 0};
+
 /*
  * Begins an aside.
  */
@@ -19,6 +23,21 @@ static void
 begin(Player *player, AsideKind kind, WireSpan bytes)
 {
 	player->aside = (Aside){.kind = kind, .bytes = bytes, .began = clock_monotonic()};
+}
+
+/*
+ * Tells whether the transaction that was begun for an exchange is to end: the exchange
+ * has, and left no block open when it was recorded.
+ */
+static bool
+is_block_over(const Player *player)
+{
+	char status;
+
+	if (!player->is_wrapped || player->at <= player->wrapped)
+		return false;
+	status = player->exchanges[player->at - 1].transaction_status;
+	return status != 'T' && status != 'E';
 }
 
 /*
@@ -38,7 +57,28 @@ aside_begin(Player *player)
 		      (WireSpan){player->replay->plan.bytes + plan->prelude_at, plan->prelude_len});
 		return true;
 	}
+	if (is_block_over(player))
+	{
+		player->is_wrapped = false;
+		begin(player, ASIDE_ROLLBACK, (WireSpan){roll_back, sizeof(roll_back)});
+		return true;
+	}
 	return false;
+}
+
+/*
+ * Begins a transaction before an exchange that would be one of its own.
+ */
+bool
+aside_begin_block(Player *player)
+{
+	if (!player->replay->settings.rolls_back || !player->exchanges[player->at].is_wrapped ||
+	    player->status != 'I')
+		return false;
+	player->is_wrapped = true;
+	player->wrapped = player->at;
+	begin(player, ASIDE_BEGIN, (WireSpan){begin_block, sizeof(begin_block)});
+	return true;
 }
 
 /*

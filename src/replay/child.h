@@ -67,7 +67,9 @@ typedef struct Moment
 typedef enum AsideKind
 {
 	ASIDE_NONE,
-	ASIDE_PRELUDE
+	ASIDE_PRELUDE,
+	ASIDE_BEGIN,
+	ASIDE_ROLLBACK
 } AsideKind;
 
 typedef struct Aside
@@ -140,6 +142,9 @@ typedef struct Player
 	Aside aside;
 	bool prelude_said;
 	bool aside_failed;
+	char status;        /* of the target's transaction, when it was last idle */
+	bool is_wrapped;    /* in a BEGIN of the replay's own, */
+	uint32_t wrapped;   /* for this exchange */
 	bool is_cancelling; /* a cancel request is on its way: nothing new is sent */
 	uint32_t at;
 	uint32_t done;
@@ -301,8 +306,11 @@ extern ssize_t player_send(Player *player, const uint8_t *data, size_t len);
 
 /* ---- aside.c ---- */
 
-/* Begins what is to be said before the next exchange; false: nothing. */
+/* Begins what is to be said before the next exchange, whenever that is; false: nothing. */
 extern bool aside_begin(Player *player);
+
+/* Begins what is to be said right before it; false: nothing. */
+extern bool aside_begin_block(Player *player);
 
 /* Sends of it what may be sent.  False: the session was lost over it. */
 extern bool aside_send(Player *player);

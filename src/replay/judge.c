@@ -19,6 +19,8 @@
 
 #define QUERY_CANCELED "57014"
 
+#define READY_SIZE 6 /* bytes of ReadyForQuery */
+
 /* Where differences of an exchange go. */
 typedef struct Judgement
 {
@@ -329,6 +331,22 @@ judge_pieces(Player *player)
 }
 
 /*
+ * Says of an answer in a transaction of the replay's own what it would be without that:
+ * the server is idle behind it.
+ */
+static void
+unwrap(const Player *player, Exchange *exchange, Answer *answer)
+{
+	Buffer *kept = &exchange->response.kept;
+
+	if (player->exchanges[player->done].transaction_status != 'I' || !answer->transaction_status)
+		return;
+	answer->transaction_status = 'I';
+	if (kept->len >= READY_SIZE && kept->data[kept->len - READY_SIZE] == 'Z')
+		kept->data[kept->len - 1] = 'I';
+}
+
+/*
  * Takes an exchange of the tracker's that has ended.  What the server says by itself
  * is no answer; one that did not come to its end is in flight until the session ends.
  */
@@ -339,6 +357,10 @@ judge_finished(Tracker *tracker, Exchange *exchange)
 	Answer answer = replayed_answer(exchange);
 	int64_t covered_by;
 
+	if (exchange->transaction_status)
+		player->status = exchange->transaction_status;
+	if (player->is_wrapped)
+		unwrap(player, exchange, &answer);
 	if (player->aside.kind != ASIDE_NONE)
 		aside_answered(player, exchange);
 	else if (player->state == PLAYER_RUNNING && exchange->has != 0 && exchange->is_complete)

@@ -53,6 +53,7 @@ player_open(Replay *replay, uint32_t index)
 	player->exchanges = replay->plan.exchanges + plan->first;
 	player->index = index;
 	player->fd = -1;
+	player->status = 'I';
 	player->root_no = player->lost_no = -1;
 	for (uint32_t i = 0; i < plan->count; i++)
 		player->moments[i].ready = -1;
@@ -280,6 +281,8 @@ player_lose(Player *player, const char *reason)
 	disconnect(player);
 	tracker_init(&player->tracker, &replay->env);
 	player->aside.kind = ASIDE_NONE;
+	player->is_wrapped = false;
+	player->status = 'I';
 	player->prelude_said = false;
 	player->losses++;
 	player->state = PLAYER_CONNECTING;

@@ -72,6 +72,7 @@ typedef struct ReplaySettings
 	bool refuses_self;      /* own_start must not be the target's */
 	bool requires_password; /* the target must have asked for one */
 	bool ignores_noise_rules;
+	bool rolls_back;         /* see worker_rollback.c */
 	bool sets_authorization; /* the target's own user logs in, and becomes that of the session */
 	char own_start[64];      /* when the worker's server started, as the target would say it */
 	uint64_t digest_seed;

@@ -61,6 +61,7 @@ typedef struct PlanExchange
 	bool is_complete;
 	bool is_truncated; /* of the response: its bytes end early */
 	bool is_copy;
+	bool is_wrapped; /* where everything is rolled back: in BEGIN and ROLLBACK, outside of others */
 	char transaction_status; /* 0: none */
 	char sqlstate[5];        /* [0] is 0 without an error */
 	uint8_t tag_len;

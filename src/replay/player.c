@@ -165,6 +165,9 @@ may_begin(Player *player)
 {
 	const Replay *replay = player->replay;
 
+	/* what is rolled back goes one by one: each begins with what the one before left */
+	if (replay->settings.rolls_back && player->done < player->at)
+		return false;
 	return player->exchanges[player->at].after < (int64_t) player->done && !replay->is_paused &&
 	       !player->is_cancelling && !report_is_full(replay) && schedule_is_due(player) &&
 	       order_may_send(player);
@@ -274,6 +277,8 @@ step_exchange(Player *player)
 	{
 		if (!may_begin(player))
 			return false;
+		if (aside_begin_block(player))
+			return true;
 		note_begin(player);
 	}
 	return send_exchange(player);

@@ -10,9 +10,10 @@
  * Files: worker.c (its life), worker_plan.c and worker_exchange.c (record -> plan:
  * sessions, and their exchanges), worker_cancel.c (cancel requests), worker_target.c
  * (connection strings), worker_read_only.c (what a request would do), worker_noise.c
- * (columns that are left out), worker_types.c (names of types), worker_record.c (the
- * run's row), worker_resume.c (aborted runs go on), worker_children.c (the network
- * processes), worker_store.c (their records -> rows), worker_slot.c (the board).
+ * (columns that are left out), worker_rollback.c (what rolls back), worker_prelude.c
+ * (what goes before), worker_types.c (names of types), worker_record.c (the run's row),
+ * worker_resume.c (aborted runs go on), worker_children.c (the network processes),
+ * worker_store.c (their records -> rows), worker_slot.c (the board).
  */
 #ifndef REPLAY_WORKER_H
 #define REPLAY_WORKER_H
@@ -140,6 +141,9 @@ extern StatementKinds *replay_kinds_begin(void);
 
 /* Returns why a request is not read-only; NULL: it is. */
 extern const char *replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len);
+
+/* Parses a text in the current memory context.  False: it does not parse here. */
+extern bool replay_parse_text(const char *text, Size len, List **statements);
 
 /* What a text does to the state of its session. */
 typedef enum StateKind

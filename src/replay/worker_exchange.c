@@ -139,13 +139,21 @@ finish_exchange(Planner *planner)
 	PlanExchange *exchange = &planner->exchange;
 	PlanSummary *summary = planner->summary;
 	const char *reason = NULL;
+	const char *stays = NULL; /* why it cannot be rolled back */
 	PlanOutcome outcome;
 
 	if (!planner->has_exchange)
 		return;
 	planner->has_exchange = false;
 	exchange->is_truncated = planner->response_bytes != (uint64) planner->answer.len;
+	if (planner->request->settings.rolls_back)
+		stays = planner_roll_back(planner);
 	outcome = decide(planner, &reason);
+	if (outcome == PLAN_SEND && stays)
+	{
+		outcome = PLAN_SKIPPED;
+		reason = stays;
+	}
 	exchange->outcome = (uint8) outcome;
 	find_after(planner);
 	take_for_prelude(planner, outcome);
@@ -292,6 +300,7 @@ planner_read_exchanges(Planner *planner, int64 session_id)
 	planner->filtered = planner->skipped = 0;
 	planner->kinds = replay_kinds_begin();
 	planner->prelude = planner_prelude_begin();
+	planner->rollback = planner_rollback_begin();
 	planner->status = 'I';
 	initStringInfo(&planner->bytes);
 	initStringInfo(&planner->answer);

@@ -7,6 +7,7 @@
 #define REPLAY_WORKER_PLANNER_H
 
 #include "replay/worker.h"
+#include "utils/hsearch.h"
 
 #include "utils/hsearch.h"
 #include "wire/wire.h"
@@ -38,6 +39,7 @@ typedef struct Planner
 	const char *user;
 	StatementKinds *kinds;
 	Prelude *prelude;
+	HTAB *rollback;        /* prepared statements, see worker_rollback.c */
 	char status;           /* of the transaction, behind the last exchange */
 	PlanExchange exchange; /* its parts so far */
 	bool has_exchange;
@@ -87,6 +89,16 @@ extern void planner_noise_begin(Planner *planner);
 
 /* Gives an exchange those for its text. */
 extern void planner_noise_take(Planner *planner, PlanExchange *exchange, int64 query_hash);
+
+/* ---- worker_rollback.c ---- */
+
+extern HTAB *planner_rollback_begin(void);
+
+/*
+ * Makes of the exchange in hand what it is in a replay that rolls back.  Returns why it
+ * is not to be sent; NULL: it is.
+ */
+extern const char *planner_roll_back(Planner *planner);
 
 /* ---- worker_cancel.c ---- */
 

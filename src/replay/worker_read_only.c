@@ -253,8 +253,8 @@ why_not_read_only(StatementKinds *kinds, Node *statement)
 /*
  * Parses a text in the current memory context.  False: it does not parse here.
  */
-static bool
-parse_text(const char *text, Size len, List **statements)
+bool
+replay_parse_text(const char *text, Size len, List **statements)
 {
 	MemoryContext context = CurrentMemoryContext;
 	bool volatile parses = true;
@@ -287,7 +287,7 @@ judge_text(StatementKinds *kinds, WireSpan text)
 	List *statements;
 	ListCell *cell;
 
-	if (!parse_text((const char *) text.data, text.len, &statements))
+	if (!replay_parse_text((const char *) text.data, text.len, &statements))
 		reason = "it does not parse";
 	else
 		foreach (cell, statements)
@@ -340,7 +340,7 @@ replay_text_state(const char *text, Size len)
 	List *statements;
 	ListCell *cell;
 
-	if (!parse_text(text, len, &statements) || statements == NIL)
+	if (!replay_parse_text(text, len, &statements) || statements == NIL)
 		return change;
 	change = state_of(linitial_node(RawStmt, statements)->stmt);
 	if (list_length(statements) == 1)
@@ -447,7 +447,7 @@ replay_request_leaves_user(const uint8 *request, Size len)
 		if (!strstr(lower, "authorization") && !strstr(lower, "discard"))
 			continue;
 		found = strstr(lower, "set_config") || strstr(lower, "pg_settings") ||
-		        !parse_text((const char *) text.data, text.len, &statements);
+		        !replay_parse_text((const char *) text.data, text.len, &statements);
 		foreach (cell, statements)
 			found = found || leaves_user(lfirst_node(RawStmt, cell)->stmt);
 	}
