@@ -10,8 +10,9 @@
  *	   COMMIT around them
  *	 - errors are comments behind what failed; what can't be in a script is a comment
  *	   instead, and where it failed something fails there with the same SQLSTATE
- *	 - a COPY that does not begin would leave its data, which anybody may have sent, to psql
- *	   as commands: then the script ends, and a COPY that failed is not in it
+ *	 - a COPY that does not begin leaves its data, which anybody may have sent, to older psql
+ *	   as commands, and newer psql skips to some end of data: so the script ends there, and a
+ *	   COPY that failed is not in it
  *
  * An exchange is collected before it is written: whether it takes BEGIN is known at its
  * end.
