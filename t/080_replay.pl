@@ -340,6 +340,24 @@ my (undef, undef, $refused) = $server->try_sql('do $$ begin'
 like($refused, qr/0A000 comparison level 4 needs digests/, 'replay_start itself refuses level 4');
 is(verdicts(replay("array[$hidden], timing => 'asap', compare => 3")), '', 'level 3 needs none');
 
+# ---- what was redacted ----
+
+$server->set('pgwire_trace.redact_columns' => 'public.hidden.a');
+ok(poll(sub {
+		$server->side_sql("select a, count(*) from hidden group by a;\nselect count(*) from hidden where a = 'secret';\n");
+		$server->flush;
+		$hidden = $server->sql('select pgwire_trace.last_session()');
+		return $server->sql("select bool_and(is_redacted) from pgwire_trace.exchange"
+			  . " where session_id = $hidden and kind = 'query'") eq 't';
+	}), 'redacted');
+$server->set('pgwire_trace.redact_columns' => '');
+$run = replay("array[$hidden], timing => 'asap', compare => 5");
+is(verdicts($run), '', 'values that the record masked are not compared');
+is($server->sql("select exchange_no, outcome, reason from pgwire_trace.replay_run_exchange where run_id = $run order by 1"),
+	"1|sent|\n2|skipped|the record redacted values in it", 'a request whose values are not those that were is not sent');
+$target->safe_psql('postgres', 'insert into hidden select * from hidden');
+is(verdicts(replay("array[$hidden], timing => 'asap', compare => 5")), '1:data', 'others in the same row are');
+
 # ---- time ----
 
 reset_all();

@@ -109,8 +109,8 @@ COMMENT ON COLUMN pgwire_trace.exchange.response_bytes IS 'True size of the resp
 COMMENT ON COLUMN pgwire_trace.exchange.is_complete IS 'Whether the answer came to its end.';
 COMMENT ON COLUMN pgwire_trace.exchange.is_truncated IS 'Whether not all bytes were kept; counts are exact all the same.';
 COMMENT ON COLUMN pgwire_trace.exchange.pairing_uncertain IS 'Whether an answer came that no request explains, here or just before.';
-COMMENT ON COLUMN pgwire_trace.exchange.row_digest IS 'Digest of the rows in their order, keyed by node; NULL without rows.';
-COMMENT ON COLUMN pgwire_trace.exchange.row_set_digest IS 'Digest of the rows in any order, keyed by node; NULL without rows.';
+COMMENT ON COLUMN pgwire_trace.exchange.row_digest IS 'Digest of the rows, or of the data that COPY sent out, in their order, keyed by node; NULL without any, and where they were redacted and not all kept.';
+COMMENT ON COLUMN pgwire_trace.exchange.row_set_digest IS 'The same in any order.';
 COMMENT ON COLUMN pgwire_trace.exchange.cancelled_session_id IS 'Session that a cancel request hit; NULL for other kinds, and where its key fits no traced session.';
 COMMENT ON COLUMN pgwire_trace.exchange.cancelled_exchange_no IS 'Exchange of that session that the server was working on when the request was passed on; NULL where there was none.';
 COMMENT ON COLUMN pgwire_trace.exchange.request IS 'Bytes from the client, secrets masked, up to pgwire_trace.request_limit.';

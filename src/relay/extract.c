@@ -550,17 +550,19 @@ extract_backend(Tracker *tracker, WireMessageId id, const uint8_t *body, size_t 
 }
 
 /*
- * Hashes a piece of a DataRow; a row that comes whole needs no state.
+ * Hashes a piece of a DataRow, or of what COPY sends out; what comes whole needs no
+ * state.  Replication is nothing to compare.
  */
 void
 extract_row(Tracker *tracker, const uint8_t *part, size_t len, bool begins, bool ends)
 {
 	Exchange *exchange = tracker->back.target;
 	uint64_t seed = tracker->env->digest_seed;
+	bool is_row = tracker->back.id == WIRE_MSG_DataRow;
 
-	if (!exchange || !exchange->recorded)
+	if (!exchange || !exchange->recorded || (!is_row && (exchange->has & HAS_REPLICATION)))
 		return;
-	if (ends)
+	if (ends && is_row)
 		exchange->data_row_count++;
 	if (begins && ends)
 	{

@@ -327,8 +327,9 @@ redact_exchange(Exchange *exchange, uint32_t bits, const RedactColumns *columns,
 	                     .exchange = exchange,
 	                     .seed = digest_seed};
 	bool has_results = columns || (bits & (REDACT_EXPRESSIONS | REDACT_RESULTS));
+	bool has_copy = (exchange->has & HAS_COPY) && (bits & REDACT_TEXT);
 
-	if (has_results && exchange->has_digest)
+	if ((has_results || has_copy) && exchange->has_digest)
 	{
 		/* with rows that are not there no digest can be made */
 		exchange->row_digest = exchange->row_set_digest = 0;

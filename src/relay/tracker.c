@@ -237,7 +237,8 @@ read_body(Tracker *tracker, WireDirection direction, TrackerSide *side, const Wi
 	size_t len = frame->body.len;
 	bool in_one_piece = frame->begins && frame->ends;
 
-	if (side->id == WIRE_MSG_DataRow && direction == WIRE_BACKEND)
+	if ((side->id == WIRE_MSG_DataRow || side->id == WIRE_MSG_CopyData) &&
+	    direction == WIRE_BACKEND)
 		extract_row(tracker, body, len, frame->begins, frame->ends);
 	if (side->wanted > 0 && !in_one_piece)
 	{

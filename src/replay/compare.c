@@ -412,9 +412,9 @@ describe_columns(const Answer *answer)
 static Verdict
 compare_digests(const Answer *captured, const Answer *replayed)
 {
-	if (captured->has_digest != replayed->has_digest)
-		return VERDICT_ROWS;
-	if (!captured->has_digest || captured->row_digest == replayed->row_digest)
+	/* there are as many rows; of data of a COPY that were redacted there is no digest */
+	if (!captured->has_digest || !replayed->has_digest ||
+	    captured->row_digest == replayed->row_digest)
 		return VERDICT_COUNT;
 	return captured->row_set_digest == replayed->row_set_digest ? VERDICT_ORDER_ONLY : VERDICT_DATA;
 }

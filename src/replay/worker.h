@@ -164,6 +164,9 @@ typedef struct StateChange
 
 extern StateChange replay_text_state(const char *text, Size len);
 
+/* Whether a request has constants or parameters, which the record may have overwritten. */
+extern bool replay_request_has_values(const uint8 *request, Size len);
+
 /* Whether a request could end a SET SESSION AUTHORIZATION. */
 extern bool replay_request_leaves_user(const uint8 *request, Size len);
 

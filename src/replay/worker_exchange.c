@@ -15,7 +15,7 @@
 static const char exchanges_sql[] =
     "SELECT exchange_no, started_at, finished_at, kind, request, response, response_bytes,"
     " row_count, data_row_count, statement_count, command_tag, sqlstate, transaction_status,"
-    " is_complete, row_digest, row_set_digest, query_hash"
+    " is_complete, row_digest, row_set_digest, query_hash, is_redacted"
     " FROM pgwire_trace.exchange WHERE session_id = $1"
     " AND kind NOT IN ('startup', 'terminate', 'async')"
     " ORDER BY exchange_no, part_no";
@@ -79,6 +79,12 @@ decide(Planner *planner, const char **reason)
 	if (replay_request_is_masked((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
 	{
 		*reason = "the record masked a secret in it";
+		return PLAN_SKIPPED;
+	}
+	if (planner->is_redacted &&
+	    replay_request_has_values((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
+	{
+		*reason = "the record redacted values in it";
 		return PLAN_SKIPPED;
 	}
 	if (request->settings.sets_authorization &&
@@ -214,6 +220,7 @@ begin_exchange(Planner *planner, int64 exchange_no, int64 started_us)
 	planner->exchange.started_us = started_us;
 	planner->exchange.cancel_us = -1;
 	planner->has_exchange = true;
+	planner->is_redacted = false;
 	planner->response_bytes = 0;
 	resetStringInfo(&planner->bytes);
 	resetStringInfo(&planner->answer);
@@ -239,11 +246,11 @@ static void
 take_part(Planner *planner, HeapTuple row, TupleDesc desc)
 {
 	PlanExchange *exchange = &planner->exchange;
-	Datum values[17];
-	bool nulls[17];
+	Datum values[18];
+	bool nulls[18];
 	int64 exchange_no;
 
-	for (int i = 0; i < 17; i++)
+	for (int i = 0; i < 18; i++)
 		values[i] = SPI_getbinval(row, desc, i + 1, &nulls[i]);
 	exchange_no = DatumGetInt64(values[0]);
 	if (!planner->has_exchange || exchange->exchange_no != exchange_no)
@@ -267,6 +274,7 @@ take_part(Planner *planner, HeapTuple row, TupleDesc desc)
 	if (!nulls[12])
 		exchange->transaction_status = DatumGetChar(values[12]);
 	exchange->is_complete = DatumGetBool(values[13]);
+	planner->is_redacted |= !nulls[17] && DatumGetBool(values[17]);
 	exchange->has_digest = !nulls[14];
 	exchange->row_digest = nulls[14] ? 0 : (uint64) DatumGetInt64(values[14]);
 	exchange->row_set_digest = nulls[15] ? 0 : (uint64) DatumGetInt64(values[15]);

@@ -43,6 +43,7 @@ typedef struct Planner
 	char status;           /* of the transaction, behind the last exchange */
 	PlanExchange exchange; /* its parts so far */
 	bool has_exchange;
+	bool is_redacted;
 	bool writes; /* it is not known to only read; not found out where nobody asks */
 	uint64 response_bytes;
 	StringInfoData bytes; /* of the exchange's request */

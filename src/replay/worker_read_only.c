@@ -473,3 +473,58 @@ replay_request_is_masked(const uint8 *request, Size len)
 	}
 	return found;
 }
+
+/*
+ * Tells whether a text may have a constant in it: a quote, a dollar sign, or a digit
+ * that is in no name.
+ */
+static bool
+may_have_constant(WireSpan text)
+{
+	bool in_name = false;
+
+	for (Size i = 0; i < text.len; i++)
+	{
+		uint8 c = text.data[i];
+
+		if (c == '\'' || c == '$' || (isdigit(c) && !in_name))
+			return true;
+		in_name = isalnum(c) || c == '_' || IS_HIGHBIT_SET(c);
+	}
+	return false;
+}
+
+/*
+ * Tells whether a request has constants or parameters; see worker.h.
+ */
+bool
+replay_request_has_values(const uint8 *request, Size len)
+{
+	WireMessageId id;
+	WireSpan body;
+	WireSpan text;
+	Size at = 0;
+	Size used;
+
+	while ((used = outline_message(WIRE_FRONTEND, (WireSpan){request, len}, at, &id, &body)) > 0)
+	{
+		at += used;
+		/* portal, statement, no formats, no parameters, result formats */
+		if (id == WIRE_MSG_Bind)
+		{
+			Size names = strnlen((const char *) body.data, body.len) + 1;
+
+			names += names < body.len
+			             ? strnlen((const char *) body.data + names, body.len - names) + 1
+			             : 0;
+			if (names + 4 > body.len || memcmp(body.data + names, "\0\0\0", 4) != 0)
+				return true;
+		}
+		else if (id == WIRE_MSG_FunctionCall || id == WIRE_MSG_CopyData)
+			return true;
+	}
+	for (at = 0; next_text(request, len, &at, &text);)
+		if (may_have_constant(text))
+			return true;
+	return false;
+}
