@@ -146,12 +146,15 @@ judge_answer(Player *player, const PGresult *result)
 {
 	const ReplaySettings *settings = &player->replay->settings;
 
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQnfields(result) != 2)
-		fail(player, PQresultErrorMessage(result));
-	else if (strcmp(PQfname(result, 0), "type_oid") == 0)
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQnfields(result) == 2 &&
+	    strcmp(PQfname(result, 0), "type_oid") == 0)
 		take_types(player, result);
-	else if (PQntuples(result) != 1)
-		fail(player, "the target's answer makes no sense");
+	else if (!settings->asks_permission && !settings->refuses_self)
+		return; /* names of types alone are wanted, and can be done without */
+	else if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail(player, PQresultErrorMessage(result));
+	else if (PQntuples(result) != 1 || PQnfields(result) != 2)
+		fail(player, "the target's answer to whether it agrees makes no sense");
 	else if (settings->asks_permission && strcmp(PQgetvalue(result, 0, 0), "on") != 0)
 		refuse(player, "the target does not agree to a replay: "
 		               "pgwire_trace.allow_replay is not on in its database");
