@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $server = PgwireTrace->start('settings',
-	conf => "pgwire_trace.max_sessions = 5\nwal_level = replica\n");
+	conf => "pgwire_trace.max_sessions = 5\nwal_level = replica\nmax_wal_senders = 2\n");
 my $user = getpwuid($<);
 my $number = 0;
 
@@ -146,6 +146,9 @@ $eager->send_bytes(startup_packet(user => 'payroll', database => 'postgres',
 $eager->until_ready;
 is($eager->until_ready, '12DCZ', 'a client that sends its first query with the packet');
 $eager->close;
+my ($walsender) = PgwireTrace::run_client([ 'psql', '-XAtqc', 'IDENTIFY_SYSTEM',
+		$server->side_connstr . " replication=true user=$user application_name=w_wal options='-c pgwire_trace.record=off'" ]);
+is($walsender, 0, 'a connection for replication may ask as well');
 my $unknown = $server->connect_raw;
 $unknown->send_bytes(startup_packet(user => 'w_nobody', database => 'postgres', 'pgwire_trace.record' => 'off'));
 $unknown->until_closed;
@@ -163,7 +166,7 @@ is($server->sql("select count(*) from pgwire_trace.session where user_name = 'w_
 is($server->sql("select (select count(*) from pgwire_trace.exchange where query ~ 'w_(granted|super|eager)'),"
 	  . " (select count(*) from pgwire_trace.query_text where query ~ 'w_(granted|super|eager)')"), '0|0',
 	'nothing of the others is');
-is($server->stat_relay('sessions_unrecorded'), '3', 'they are counted');
+is($server->stat_relay('sessions_unrecorded'), '4', 'they are counted');
 is($server->stat_relay('restarts'), '0', 'the relay is the same');
 my (undef, undef, $err) = $server->try_sql('set pgwire_trace.record = off');
 like($err, qr/cannot be set after connection start/, 'nobody leaves the record halfway');

@@ -213,6 +213,17 @@ record('domains', 1, query('table crm.citizen'), query('select ssn::text, lower(
 	query("select name from crm.citizen where ssn = '$secret'"), query("update crm.citizen set ssn = '$secret'"));
 like(shown('domains', 1), qr/DataRow \{"values": \["1", "\*{12}", "joe"\]\}/, 'a domain means the columns that have it');
 
+# ---- more rules than are told apart ----
+
+$server->sql('create table crm.many (' . join(', ', map { "c$_ text" } 1 .. 70) . ')');
+$server->set('pgwire_trace.redact_types' => '',
+	'pgwire_trace.redact_columns' => join(', ', map { "crm.many.c$_" } 1 .. 64) . '');
+$server->sql('create view crm.all_of_many as select ' . join(', ', map { "c$_ as d$_" } 1 .. 64) . ' from crm.many');
+record('too many', 1, query("select '$secret'::text"), query("select * from crm.all_of_many where d64 = '$secret'"),
+	parse("select '$secret'::text, \$1::text") . bind_portal(values => [$secret]) . execute() . sync_message());
+$server->sql('drop table crm.many cascade');
+$server->set('pgwire_trace.redact_columns' => '');
+
 # ---- queries ----
 
 $server->set('pgwire_trace.redact_types' => '');
@@ -225,7 +236,8 @@ record('portals', 1, query('begin'), parse("select '$secret'::text as vault from
 	parse('select 1') . bind_portal() . execute() . sync_message(),
 	bind_portal(statement => 's') . execute(1) . sync_message(), execute(1) . sync_message(), query('commit'));
 record('cursors', 1, query("begin; declare c cursor for select '$secret'::text as vault"), query('fetch c'), query('commit'),
-	query("prepare v as select '$secret'::text as vault"), query('execute v'));
+	query("prepare v as select '$secret'::text as vault"), query('execute v'),
+	query('listen vault'), query("notify vault, '$secret'"));
 like(record('no match', 0, query("select '$secret'::text")), qr/request response/, 'queries that do not match stay');
 
 # ---- a session that began before the rule did ----

@@ -253,6 +253,7 @@ extern void record_text_used(Session *session, Text *text);
 /* rules.c */
 /* Takes from the slot what the backend says of the administrator's rules. */
 extern void rules_follow(Session *session);
+extern bool rules_are_known(const Session *session);
 /* Takes out of an exchange what they say. */
 extern void rules_apply(Session *session, Exchange *exchange);
 

@@ -243,6 +243,24 @@ redact_query(Redactor *redactor, WireMessageId id, uint8_t *body, size_t len)
 }
 
 /*
+ * Takes out what a notification says: it may be the query's own.  Returns whether
+ * there was anything.
+ */
+static bool
+redact_payload(uint8_t *body, size_t len)
+{
+	size_t at = 4; /* process id */
+
+	while (at < len && body[at] != 0) /* channel */
+		at++;
+	at++;
+	if (at >= len || body[at] == 0)
+		return false;
+	memset(body + at, '*', strnlen((const char *) body + at, len - at));
+	return true;
+}
+
+/*
  * Takes values out of one message.
  */
 static void
@@ -278,6 +296,10 @@ redact_message(Redactor *redactor, WireDirection direction, const WireFrame *fra
 			break;
 		case WIRE_MSG_DataRow:
 			redact_row(redactor, body, len, frame->ends);
+			break;
+		case WIRE_MSG_NotificationResponse:
+			if (redactor->bits & (REDACT_TEXT | REDACT_RESULTS))
+				*changes |= redact_payload(body, len);
 			break;
 		case WIRE_MSG_ErrorResponse:
 		case WIRE_MSG_NoticeResponse:

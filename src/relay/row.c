@@ -49,7 +49,7 @@ keeps_text(Session *session, Text *text)
 {
 	const Relay *relay = session->relay;
 
-	return relay->config.capture != RELAY_CAPTURE_METADATA &&
+	return relay->config.capture != RELAY_CAPTURE_METADATA && rules_are_known(session) &&
 	       !(text_redacts(relay->texts, text) & REDACT_TEXT) &&
 	       !(session->redaction && session->redaction->column_count > 0);
 }

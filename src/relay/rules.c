@@ -63,6 +63,17 @@ rules_follow(Session *session)
 }
 
 /*
+ * Tells whether the backend has said what the present rules mean.
+ */
+bool
+rules_are_known(const Session *session)
+{
+	const RedactRules *rules = &session->relay->rules;
+
+	return !rules->has_columns || session->redaction_hash == rules->columns_hash;
+}
+
+/*
  * Takes out of the message of an error what it may quote of values, as if it stood
  * in its own ErrorResponse.
  */
@@ -101,9 +112,9 @@ rules_apply(Session *session, Exchange *exchange)
 	rules_follow(session);
 	if (session->touched != touched)
 		exchange->redact |= REDACT_STATEMENT;
+	if (!rules_are_known(session))
+		exchange->redact |= REDACT_ALL;
 	bits = exchange->redact;
-	if (rules->has_columns && session->redaction_hash != rules->columns_hash)
-		bits |= REDACT_RESULTS;
 	if ((rules->has_columns || rules->has_queries) && session->is_replication)
 		bits |= REDACT_ALL;
 	if (bits & REDACT_STATEMENT)
