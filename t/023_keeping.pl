@@ -82,6 +82,15 @@ for my $case (
 		  . " select * from pgwire_trace.exchange where $condition"),
 		qr/Index Scan.* stored_exchange_${ended}_$index\b/, "which serve: $condition");
 }
+like($server->sql('set enable_seqscan = off; explain (costs off) select * from'
+	  . " pgwire_trace.stored_exchange_$ended where session_id = 1 and exchange_no = 0"),
+	qr/Index Scan.* stored_exchange_${ended}_session_id_exchange_no_idx\b/, 'and by session');
+my $by_text = $server->sql(<<'SQL');
+set enable_seqscan = off; explain (costs off) select * from pgwire_trace.exchange where query_hash = any (array(
+    select query_hash from pgwire_trace.query_text where normalised = 'select * from t where id = $1'))
+SQL
+like($by_text, qr/Scan .*query_text_normalised\b/, 'normalised text leads to the hashes of its texts');
+like($by_text, qr/Scan.* stored_exchange_${ended}_query_hash_idx\b/, 'and these to the exchanges');
 is(storage('partitions'), partitions(), 'storage() counts them');
 is(storage('oldest = (select min(recorded_at) from pgwire_trace.exchange)'
 	  . ' and newest = (select max(recorded_at) from pgwire_trace.exchange)'), 't',

@@ -68,6 +68,8 @@ CREATE TABLE pgwire_trace.query_text (
 	last_used timestamptz NOT NULL
 ) WITH (fillfactor = 80); -- last_used is updated once an hour
 CREATE INDEX query_text_normalised_hash ON pgwire_trace.query_text (normalised_hash);
+-- equality is all that a text is asked for, and a long one has no place in a btree
+CREATE INDEX query_text_normalised ON pgwire_trace.query_text USING hash (normalised);
 CREATE INDEX query_text_last_used ON pgwire_trace.query_text (last_used);
 REVOKE ALL ON pgwire_trace.query_text FROM PUBLIC;
 
