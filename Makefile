@@ -8,8 +8,9 @@
 #   make unit            the plain-C unit tests alone, under ASan and UBSan
 #   make fuzz SECONDS=n  every fuzz target for n seconds
 #   make bench           all that is measured: bench-codec, the codec beside pgproto3 and a bare
-#                        function, bench-traffic, the side port beside HAProxy and pgbouncer, and
-#                        bench-replay, a replay beside pgreplay
+#                        function, bench-traffic, the side port beside HAProxy and pgbouncer,
+#                        bench-replay, a replay beside pgreplay, and bench-lateness, how late one
+#                        sends beside an idle timer
 #   make docs/messages.md   prints the list of messages into that page
 #   make format          lays the sources out; check-format only says whether
 #   make check-includes  the include rule between the rooms of src/
@@ -155,7 +156,7 @@ all: pgwire_trace_journal
 PGXS := $(shell $(PG_CONFIG) --pgxs 2> /dev/null)
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out demo test test-versions bench bench-codec bench-traffic bench-replay, $(or $(MAKECMDGOALS), all)),)
+else ifneq ($(filter-out demo test test-versions bench bench-codec bench-traffic bench-replay bench-lateness, $(or $(MAKECMDGOALS), all)),)
 $(error "$(PG_CONFIG)" was not found: install the server's development package, or set PG_CONFIG)
 endif
 
@@ -279,7 +280,7 @@ test:
 test-versions:
 	@for version in $(OTHER_VERSIONS); do dev/other-version $$version || exit 1; done
 
-bench: bench-traffic bench-codec bench-replay
+bench: bench-traffic bench-codec bench-replay bench-lateness
 
 bench-codec:
 	@MAKE='$(MAKE)' bench/codec
@@ -289,6 +290,9 @@ bench-traffic:
 
 bench-replay:
 	@MAKE='$(MAKE)' bench/replay
+
+bench-lateness:
+	@MAKE='$(MAKE)' bench/lateness
 
 FORMATTED = $(wildcard src/*.h src/*/*.h src/*/*.c test/unit/*.c test/unit/*.h test/clients/*.c \
 	test/clients/*.h fuzz/*.[ch] bench/*.c)
@@ -311,5 +315,5 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: install-program uninstall-program unit unit-programs install-fault check-gcc check-clang \
-	check-warnings FORCE demo test test-versions bench bench-codec bench-traffic bench-replay format check-format check-includes fuzz \
+	check-warnings FORCE demo test test-versions bench bench-codec bench-traffic bench-replay bench-lateness format check-format check-includes fuzz \
 	check-lists

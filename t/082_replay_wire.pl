@@ -59,4 +59,50 @@ is(verdicts($session, 4), '1:data 4:data', 'a changed row far behind what is kep
 $target->safe_psql('postgres', 'truncate copied; delete from big where i = 99999');
 is(verdicts($session, 2), '1:rows 4:rows', 'a missing one');
 
+# ---- memory ----
+
+# Returns the most memory that the children of a worker had, in MB, when the run has ended.
+sub peak_of
+{
+	my ($run) = @_;
+	my $peak = 0;
+
+	poll(sub {
+		my ($worker, $state) = split /\|/, $server->sql("select (select pid from pg_stat_activity where"
+			  . " backend_type = 'pgwire_trace replay'), state from pgwire_trace.replay_run where run_id = $run");
+		for my $file ($worker ? glob('/proc/[0-9]*/stat') : ())
+		{
+			my $line = slurp($file) // next;
+			next unless $line =~ /^(\d+) \(.*\) \S $worker /;
+			my ($kilobytes) = (slurp("/proc/$1/status") // '') =~ /^VmHWM:\s+(\d+)/m;
+			$peak = $kilobytes / 1024 if $kilobytes && $kilobytes / 1024 > $peak;
+		}
+		return $state ne 'running' && $state ne 'planned';
+	});
+	return $peak;
+}
+
+# Returns a file's text; nothing if it has gone.
+sub slurp
+{
+	my ($file) = @_;
+	open(my $handle, '<', $file) or return;
+	local $/;
+	return scalar <$handle>;
+}
+
+($status, undef, $err) = run_client([ 'psql', '-XAtq', '-o', '/dev/null', $server->side_connstr ],
+	stdin => "copy (select repeat('x', 1000) from generate_series(1, 200000)) to stdout;\n"
+	  . "select repeat('y', 100000000);\n");
+is($status, 0, 'psql ran') or diag($err);
+ok($server->flush('60 s'), 'recorded');
+$session = $server->sql('select pgwire_trace.last_session()');
+is($server->sql("select count(*) from pgwire_trace.exchange where session_id = $session"
+		  . " and response_bytes >= 100000000"), '2', 'two answers of 100 MB and more');
+my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$session], timing => 'asap')");
+my $peak = peak_of($run);
+is($server->sql("select state, sent, divergences from pgwire_trace.replay_run where run_id = $run"),
+	'finished|2|0', 'they are the same');
+ok($peak > 0 && $peak < 60, "in memory that does not grow with them: $peak MB");
+
 done_testing();

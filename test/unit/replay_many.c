@@ -1,7 +1,7 @@
 /*
  * replay_many.c
  *	  A replay's network process against a target of its own kind: 1,500 sessions at one
- *	  time, and targets that hang, talk nonsense or hang up.
+ *	  time, and targets that hang at any point, talk nonsense or hang up.
  *
  * Three processes: the target, which answers each Query with one row; the child as the
  * worker would run it; and this one in the worker's place.  The target answers no
@@ -112,6 +112,8 @@ serve(Client *client, int fd, int *logged_in)
 
 	while (take_message(client, &type))
 	{
+		if (!client->logged_in && client->mode == 's')
+			continue;
 		if (!client->logged_in)
 		{
 			client->logged_in = true;
@@ -124,6 +126,10 @@ serve(Client *client, int fd, int *logged_in)
 		else if (client->mode == 'c')
 			return false;
 		else if (client->mode == 'n' && write(fd, "Z\xff\xff\xff\xffnonsense", 13) < 0)
+			return false;
+		else if (client->mode == 'm' && write(fd, query_answer, 20) < 0)
+			return false;
+		else if (client->mode == 'l' && write(fd, "D\x7f\xff\xff\xff\x7f\xff", 7) < 0)
 			return false;
 		else if (client->mode == 'g')
 			client->is_asking = true;
@@ -429,6 +435,53 @@ run_bad(const char *database, Verdict verdict)
 }
 
 /*
+ * Replays sessions against a target that does not let them in, or does not answer
+ * whether it agrees: nothing is sent.
+ */
+static void
+run_closed(const char *database, bool asks)
+{
+	ReplaySettings settings = make_settings(database, ORDERING_NONE);
+	Heard heard;
+	char what[256];
+
+	settings.connect_timeout_us = 200000;
+	settings.connect_attempts = 2;
+	settings.connect_delay_us = 1000;
+	settings.asks_permission = asks;
+	write_plan(settings.plan_path, 3, 1);
+	heard = run_child(&settings, database);
+	snprintf(what, sizeof(what), "%s, at its door: sent %d, lost %d, left %u", database, heard.sent,
+	         heard.ended[LINK_SESSION_LOST], heard.left);
+	check(heard.is_done && heard.sent == 0 && heard.ended[LINK_SESSION_LOST] == 3 &&
+	          heard.left == 3 * EXCHANGES,
+	      what);
+}
+
+/*
+ * Replays sessions that connect again, against a target that hangs up at each query: a
+ * query a connection is sent, and it comes to an end.
+ */
+static void
+run_again(void)
+{
+	ReplaySettings settings = make_settings("again", ORDERING_ARRIVAL);
+	Heard heard;
+	char what[256];
+
+	settings.reconnects = true;
+	settings.connect_attempts = 3;
+	settings.connect_delay_us = 1000;
+	write_plan(settings.plan_path, 3, 1);
+	heard = run_child(&settings, "closes");
+	snprintf(what, sizeof(what), "closes, connects again: sent %d, answered %d, lost %d, left %u",
+	         heard.sent, heard.answered, heard.ended[LINK_SESSION_LOST], heard.left);
+	check(heard.is_done && heard.sent == 3 * 3 && heard.answered == 0 &&
+	          heard.ended[LINK_SESSION_LOST] == 3 && heard.sent + (int) heard.left == 3 * EXCHANGES,
+	      what);
+}
+
+/*
  * Runs the tests.
  */
 int
@@ -447,6 +500,11 @@ main(void)
 	run_many(ORDERING_NONE);
 	run_many(ORDERING_ARRIVAL);
 	run_bad("hang", VERDICT_TIMEOUT);
+	run_bad("mid-message", VERDICT_TIMEOUT);
+	run_bad("length", VERDICT_SESSION_LOST);
+	run_closed("silent", false);
+	run_closed("hang", true);
+	run_again();
 	run_bad("nonsense", VERDICT_SESSION_LOST);
 	run_bad("closes", VERDICT_SESSION_LOST);
 	kill(target, SIGKILL);
