@@ -187,6 +187,27 @@ SELECT pgwire_trace.encode_message('B', 'ErrorResponse', '{"mesage": "x"}');
 SELECT pgwire_trace.encode_message('B', 'RowDescription', '{"columns": [{"name": "a"}]}');
 SELECT pgwire_trace.encode_message('F', 'Bind', '{"portal": "", "statement": "", "parameter_formats": [40000], "parameters": [], "result_formats": []}');
 
+-- bodies that take the most room for their bytes: values of a byte that is no text, columns without names, ...
+CREATE TEMPORARY TABLE dense (what text, direction text, phase text, data bytea);
+INSERT INTO dense VALUES
+	('bytes', 'B', 'normal', pg_temp.message('D', int2send(9999::int2), decode(repeat('00000001ff', 9999), 'hex'))),
+	('nulls', 'B', 'normal', pg_temp.message('D', int2send(9999::int2), decode(repeat('ffffffff', 9999), 'hex'))),
+	('columns', 'B', 'normal', pg_temp.message('T', int2send(9999::int2), decode(repeat('00' || repeat('ff', 18), 9999), 'hex'))),
+	('names', 'B', 'normal', pg_temp.message('T', int2send(9999::int2), decode(repeat('ff00' || repeat('9c', 18), 9999), 'hex'))),
+	('OIDs', 'B', 'normal', pg_temp.message('t', int2send(9999::int2), decode(repeat('ffffffff', 9999), 'hex'))),
+	('formats', 'F', 'normal', pg_temp.message('B', '\x0000', int2send(9999::int2), decode(repeat('8000', 9999), 'hex'),
+		int2send(9999::int2), decode(repeat('00000001ff', 9999), 'hex'), int2send(9999::int2), decode(repeat('8001', 9999), 'hex'))),
+	('error', 'B', 'normal', pg_temp.message('E', (SELECT string_agg(convert_to(code, 'UTF8') || '\xff00', '' ORDER BY o)
+		FROM regexp_split_to_table('SVCMDHWstcdnPpqFLR', '') WITH ORDINALITY AS u(code, o)), '\x00')),
+	('unchanged', 'B', 'replication', pg_temp.message('d', '\x77', decode(repeat('ff', 24), 'hex'), '\x49', decode(repeat('ff', 4), 'hex'),
+		'\x4e', int2send(9999::int2), convert_to(repeat('u', 9999), 'UTF8'))),
+	('binary', 'B', 'replication', pg_temp.message('d', '\x77', decode(repeat('ff', 24), 'hex'), '\x49', decode(repeat('ff', 4), 'hex'),
+		'\x4e', int2send(9999::int2), decode(repeat('6200000001ff', 9999), 'hex')));
+SELECT what, count(*) AS messages, bool_and(body = body::text::jsonb) AS same,
+	string_agg(pgwire_trace.encode_message(direction, name, body), '') = data AS again,
+	string_agg(DISTINCT (SELECT string_agg(key, ' ') FROM jsonb_object_keys(body) AS key), ', ') AS keys
+FROM dense, pgwire_trace.decode_messages(data, direction, phase) GROUP BY what, data ORDER BY what;
+
 -- the list
 SELECT direction, type, name, phase, since, array_to_string(fields, ' ') AS fields
 FROM pgwire_trace.message_types() ORDER BY direction DESC, name COLLATE "C";

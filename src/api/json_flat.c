@@ -462,6 +462,8 @@ json_flat_body(const JsonContext *context, const WireMessage *message)
 	            : flat_lay_part(&flat, WIRE_PHASE_IN_COPY_DATA, message->body, VARDATA(jsonb));
 	if (!end)
 		return NULL;
+	if (end > (char *) jsonb + flat.room) /* never; but what else would notice? */
+		elog(ERROR, "body of %s overran its room", wire_name_of(message->id));
 	SET_VARSIZE(jsonb, end - (char *) jsonb);
 	return jsonb;
 }
