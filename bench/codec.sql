@@ -6,6 +6,7 @@ CREATE FUNCTION same_rows(rows int, jsonb, OUT message_no int, OUT at_byte bigin
 	OUT name text, OUT length bigint, OUT body jsonb)
 RETURNS SETOF record AS ':library', 'bench_same_rows' LANGUAGE C;
 CREATE FUNCTION same_jsonb(rows int, jsonb) RETURNS SETOF jsonb AS ':library', 'bench_same_jsonb' LANGUAGE C;
+CREATE FUNCTION clock() RETURNS float8 AS ':library', 'bench_clock' LANGUAGE C;
 CREATE FUNCTION message(type text, body bytea) RETURNS bytea IMMUTABLE
 RETURN convert_to(type, 'UTF8') || int4send(length(body) + 4) || body;
 CREATE FUNCTION value(text) RETURNS bytea IMMUTABLE
@@ -69,7 +70,7 @@ DO $$
 DECLARE
 	s stream;
 	one jsonb;
-	times timestamptz[];
+	times float8[];
 BEGIN
 	FOR s IN SELECT kind, rows, data || ''::bytea, direction, phase FROM stream LOOP
 		SELECT body INTO one
@@ -77,17 +78,17 @@ BEGIN
 			FROM pgwire_trace.decode_messages(s.data, s.direction, s.phase)) AS b
 		ORDER BY abs(size - mean) LIMIT 1;
 		FOR round IN 1 .. :rounds LOOP
-			times[1] := clock_timestamp();
+			times[1] := clock();
 			PERFORM count(*) FROM pgwire_trace.decode_messages(s.data, s.direction, s.phase);
-			times[2] := clock_timestamp();
+			times[2] := clock();
 			PERFORM count(*) FROM same_rows(s.rows, one);
-			times[3] := clock_timestamp();
+			times[3] := clock();
 			PERFORM count(*) FROM same_jsonb(s.rows, one);
-			times[4] := clock_timestamp();
+			times[4] := clock();
 			INSERT INTO figure VALUES
-				(s.kind, 'decode', extract(epoch FROM times[2] - times[1]) * 1000),
-				(s.kind, 'rows', extract(epoch FROM times[3] - times[2]) * 1000),
-				(s.kind, 'jsonb', extract(epoch FROM times[4] - times[3]) * 1000);
+				(s.kind, 'decode', times[2] - times[1]),
+				(s.kind, 'rows', times[3] - times[2]),
+				(s.kind, 'jsonb', times[4] - times[3]);
 		END LOOP;
 	END LOOP;
 END $$;

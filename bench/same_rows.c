@@ -10,8 +10,11 @@
  * Public routines:
  *		bench_same_rows		rows with the columns of decode_messages()
  *		bench_same_jsonb	rows of the jsonb alone
+ *		bench_clock			the backend's processor time
  */
 #include "postgres.h"
+
+#include <time.h>
 
 #include "fmgr.h"
 #include "funcapi.h"
@@ -22,6 +25,7 @@ PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(bench_same_rows);
 PG_FUNCTION_INFO_V1(bench_same_jsonb);
+PG_FUNCTION_INFO_V1(bench_clock);
 
 /*
  * bench_same_rows(count, body)
@@ -63,4 +67,17 @@ bench_same_jsonb(PG_FUNCTION_ARGS)
 	for (int32 i = 0; i < count; i++)
 		tuplestore_putvalues(result->setResult, result->setDesc, &value, &is_null);
 	return (Datum) 0;
+}
+
+/*
+ * bench_clock(): milliseconds of processor time, which other work on the machine does
+ * not add to
+ */
+Datum
+bench_clock(PG_FUNCTION_ARGS)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	PG_RETURN_FLOAT8((double) now.tv_sec * 1e3 + (double) now.tv_nsec / 1e6);
 }
