@@ -160,6 +160,31 @@ decode_all(Decoding *decoding, const uint8 *data, size_t len)
 }
 
 /*
+ * Sets the function's result to rows in memory of their own, where a row takes no
+ * more than it needs: in the query's, as InitMaterializedSRF() has it, its size is
+ * rounded up to a power of two.  What is left of the call before goes: its rows were
+ * read, or there would be no other call.
+ */
+static void
+begin_rows(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool has_random_access;
+	MemoryContext before;
+
+	InitMaterializedSRF(fcinfo, 0);
+	tuplestore_end(result->setResult);
+	if (fcinfo->flinfo->fn_extra)
+		MemoryContextDelete(fcinfo->flinfo->fn_extra);
+	has_random_access = (result->allowedModes & SFRM_Materialize_Random) != 0;
+	fcinfo->flinfo->fn_extra = GenerationContextCreate(
+	    fcinfo->flinfo->fn_mcxt, "decode_messages rows", ALLOCSET_DEFAULT_SIZES);
+	before = MemoryContextSwitchTo(fcinfo->flinfo->fn_extra);
+	result->setResult = tuplestore_begin_heap(has_random_access, false, work_mem);
+	MemoryContextSwitchTo(before);
+}
+
+/*
  * decode_messages(data, direction, phase, encoding)
  */
 Datum
@@ -172,7 +197,7 @@ pgwire_trace_decode_messages(PG_FUNCTION_ARGS)
 	decoding->direction = decode_direction(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	json_context_init(&decoding->context, decode_encoding(NameStr(*PG_GETARG_NAME(3))));
 	wire_stream_begin(&decoding->phases, decoding->direction, phase);
-	InitMaterializedSRF(fcinfo, 0);
+	begin_rows(fcinfo);
 	decoding->result = (ReturnSetInfo *) fcinfo->resultinfo;
 	decode_all(decoding, (const uint8 *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	return (Datum) 0;
