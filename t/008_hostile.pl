@@ -48,6 +48,12 @@ sub listening
 		  . ' from pgwire_trace.stat_relay'), 'unknown host: stat_relay says so');
 	is($server->sql('select 1'), '1', 'unknown host: the server runs');
 
+	for my $number (1 .. 20)
+	{
+		$server->set('pgwire_trace.listen_addresses' => "no-such-host-$number.invalid");
+	}
+	ok($server->wait_for("select bool_or(last_error ~ 'resolve host name .no-such-host-20.invalid')"
+		  . ' from pgwire_trace.stat_relay'), 'however many names there were before');
 	for my $address ('*', '0.0.0.0')
 	{
 		$server->set('pgwire_trace.listen_addresses' => $address);

@@ -319,6 +319,11 @@ try_upstream(Session *session)
 	const RelayAddress *addresses = upstreams(session, &count);
 	int error = 0;
 
+	if (count == 0 && session->relay->config.upstream_pending)
+	{
+		carrier_again(session, RETRY_MS);
+		return;
+	}
 	for (; session->upstream < count; session->upstream++)
 	{
 		const RelayAddress *address = &addresses[session->upstream];

@@ -69,7 +69,7 @@ typedef struct Session
 	bool has_looked;       /* whether it begins with TLS */
 	bool begins_tls;       /* its handshake goes on */
 	bool is_direct;        /* it began TLS without SSLRequest */
-	bool waits_for_tls;    /* its SSLRequest, for the certificate that is being loaded */
+	bool waits_for_tls;    /* its SSLRequest, for what is being read or looked up */
 	bool is_answered;      /* our own SSLRequest, by the server */
 	bool is_cut;           /* the server's leg ended as if the line were cut */
 	int64_t strange_since; /* the server shows a certificate that we do not know; 0: no */

@@ -83,6 +83,7 @@ typedef struct RelayConfig
 	RelayAddress upstreams[RELAY_MAX_UPSTREAMS];
 	uint32_t tls_upstream_count; /* for clients with TLS: by TCP */
 	RelayAddress tls_upstreams[RELAY_MAX_UPSTREAMS];
+	uint32_t upstream_pending; /* 1: host names among them are being looked up */
 
 	uint32_t tls_state;      /* RelayTls */
 	uint32_t tls_direct;     /* 1: clients may begin TLS without SSLRequest */

@@ -31,8 +31,10 @@ secure_answer(const Session *session)
 {
 	const Relay *relay = session->relay;
 
-	if (session->client_addr.ss_family == AF_UNIX || relay->config.tls_upstream_count == 0)
+	if (session->client_addr.ss_family == AF_UNIX)
 		return 'N';
+	if (relay->config.tls_upstream_count == 0)
+		return relay->config.upstream_pending ? 0 : 'N';
 	if (relay->tls)
 		return 'S';
 	return relay->config.tls_state == RELAY_TLS_LOADING ? 0 : 'N';

@@ -30,6 +30,7 @@ typedef struct HostName
 	char name[NAME_SIZE];
 	bool is_wanted; /* to be looked up */
 	bool is_known;  /* there is an answer */
+	bool is_used;   /* by the settings, since they were read last */
 	Answer answer;
 	int64 retry_at; /* 0: not by itself */
 } HostName;
@@ -80,28 +81,37 @@ start_child(void)
 }
 
 /*
- * Finds a name, or notes it as one to look up.  NULL: no place for more.
+ * Finds a name, or notes it as one to look up, in the place of one that is not used
+ * any more if need be.  NULL: no place for more.
  */
 static HostName *
 find_name(const char *text)
 {
-	HostName *name;
+	HostName *name = NULL;
 
 	for (int i = 0; i < name_count; i++)
+	{
 		if (strcmp(names[i].name, text) == 0)
+		{
+			names[i].is_used = true;
 			return &names[i];
-	if (name_count == MAX_NAMES || strlen(text) >= NAME_SIZE)
+		}
+		if (!names[i].is_used && &names[i] != in_hand)
+			name = &names[i];
+	}
+	if (name_count < MAX_NAMES)
+		name = &names[name_count++];
+	if (!name || strlen(text) >= NAME_SIZE)
 		return NULL;
-	name = &names[name_count++];
 	memset(name, 0, sizeof(*name));
 	strlcpy(name->name, text, NAME_SIZE);
-	name->is_wanted = true;
+	name->is_wanted = name->is_used = true;
 	return name;
 }
 
 /*
- * Returns how many addresses a name of a setting has, as far as that is known by
- * now, and copies them.
+ * Returns how many addresses a name of a setting has, and copies them; -1: that is
+ * not known yet.
  */
 int
 resolve_name(const char *text, const char *setting, RelayAddress addresses[RESOLVE_MAX])
@@ -117,7 +127,7 @@ resolve_name(const char *text, const char *setting, RelayAddress addresses[RESOL
 	}
 	start_child();
 	if (!name->is_known)
-		return 0;
+		return -1;
 	if (name->answer.error)
 		supervisor_error(psprintf("could not resolve host name \"%s\" in \"%s\": %s", text, setting,
 		                          gai_strerror(name->answer.error)));
@@ -132,7 +142,10 @@ void
 resolve_again(void)
 {
 	for (int i = 0; i < name_count; i++)
+	{
 		names[i].is_wanted = true;
+		names[i].is_used = false;
+	}
 }
 
 /*

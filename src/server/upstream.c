@@ -66,6 +66,8 @@ add_name(RelayConfig *config, const char *name)
 	RelayAddress found[RESOLVE_MAX];
 	int count = resolve_name(name, "listen_addresses", found);
 
+	if (count < 0)
+		config->upstream_pending = 1;
 	for (int i = 0; i < count; i++)
 	{
 		uint32 *to = &config->tls_upstream_count;
@@ -157,7 +159,7 @@ fill_unix(RelayConfig *config)
 void
 upstream_fill(RelayConfig *config)
 {
-	config->upstream_count = config->tls_upstream_count = 0;
+	config->upstream_count = config->tls_upstream_count = config->upstream_pending = 0;
 	memset(config->upstreams, 0, sizeof(config->upstreams));
 	memset(config->tls_upstreams, 0, sizeof(config->tls_upstreams));
 	fill_tcp(config);

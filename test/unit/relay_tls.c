@@ -274,6 +274,56 @@ test_waiting(void)
 }
 
 /*
+ * A server whose name is being looked up.
+ */
+static void
+test_pending_name(void)
+{
+	struct pollfd wait = {.events = POLLIN};
+	int fd = dial();
+	SSL *ssl;
+	char byte = 0;
+
+	relay.config.tls_upstream_count = relay.config.upstream_count = 0;
+	relay.config.upstream_pending = 1;
+	show("ours", false);
+	wait.fd = fd;
+	set_server("ours", HONEST);
+	send(fd, ssl_request, sizeof(ssl_request), MSG_NOSIGNAL);
+	check(poll(&wait, 1, 300) == 0, "while the server's name is looked up a client waits");
+	relay.config.tls_upstream_count = relay.config.upstream_count = 1;
+	relay.config.upstream_pending = 0;
+	show("ours", false);
+	check(recv(fd, &byte, 1, 0) == 1 && byte == 'S', "then it is answered, and not N");
+	ssl = begin_tls(fd, TLS1_3_VERSION, NULL);
+	check(log_in(ssl) == 'R', "and gets in");
+	hang_up(ssl, fd);
+}
+
+/*
+ * A client without TLS, while the server's name is being looked up.
+ */
+static void
+test_pending_in_clear(void)
+{
+	struct pollfd wait = {.events = POLLIN};
+	int fd = dial();
+
+	relay.config.tls_upstream_count = relay.config.upstream_count = 0;
+	relay.config.upstream_pending = 1;
+	show("ours", false);
+	wait.fd = fd;
+	send(fd, startup, sizeof(startup), MSG_NOSIGNAL);
+	check(poll(&wait, 1, 300) == 0, "so does one whose startup packet is there");
+	relay.config.upstream_pending = 0;
+	show("ours", false);
+	check(poll(&wait, 1, 5000) == 1, "and hears when the name means nothing");
+	close(fd);
+	relay.config.tls_upstream_count = relay.config.upstream_count = 1;
+	show("ours", false);
+}
+
+/*
  * TLS that is switched off.
  */
 static void
@@ -317,6 +367,8 @@ main(void)
 	test_reload();
 	test_clear_behind_request();
 	test_direct();
+	test_pending_name();
+	test_pending_in_clear();
 	test_off();
 	test_crowd();
 	end_relay();
