@@ -558,6 +558,39 @@ random_below(uint32_t limit)
 }
 
 /*
+ * Takes cancel keys of every length that protocol 3.2 allows: a cancel request is
+ * linked by a hash of the whole of one.
+ */
+static void
+test_keys(void)
+{
+	uint8_t body[4 + 256] = {0, 0, 1, 2};
+	uint8_t stream[512];
+	bool all = true;
+
+	for (size_t i = 4; i < sizeof(body); i++)
+		body[i] = (uint8_t) (i * 7);
+	for (size_t key = 4; key <= 256; key++)
+	{
+		Tracker tracker;
+		size_t len = put(stream, 'R', "\0\0\0\0", 4);
+
+		len += put(stream + len, 'K', body, 4 + key);
+		len += build("Z", true, stream + len);
+		seen_count = 0;
+		tracker_init(&tracker, &env);
+		tracker.recorded = true;
+		tracker_add_startup(&tracker, WIRE_FRONTEND, (const uint8_t *) "\0\0\0\10\0\3\0\2", 8, 1,
+		                    HAS_STARTUP);
+		feed(&tracker, true, stream, len, SIZE_MAX);
+		all &= tracker.backend_pid == 258 && tracker.cancel_key == XXH3_64bits(body, 4 + key);
+		tracker_end(&tracker, 100);
+		tracker_free(&tracker);
+	}
+	check("cancel keys of 4 to 256 bytes", all);
+}
+
+/*
  * Builds a message of a random type with a body of random bytes.
  */
 static size_t
@@ -738,6 +771,7 @@ main(void)
 	test_steps();
 	test_statements();
 	test_limits();
+	test_keys();
 	test_anything();
 	test_many();
 	test_many_statements();

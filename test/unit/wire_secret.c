@@ -270,6 +270,7 @@ test_bodies(void)
 	BODY(BackendKeyData, "\0\0\1\2abcd", "\0\0\1\2****");
 	BODY(BackendKeyData, "\0\0\1\2abcdefgh01234567", "\0\0\1\2****************");
 	BODY(CancelRequest, "\0\0\1\2abcd", "\0\0\1\2****");
+	BODY(CancelRequest, "\0\0\1\2abcdefgh01234567", "\0\0\1\2****************");
 	BODY(Query, "alter role r password 's3cret'\0", "alter role r password '******'\0");
 	BODY(Query, "alter role r password 's3cr", "alter role r password '****");
 	BODY(Parse, "s1\0alter role r password 's3cret'\0\0\0",
