@@ -131,20 +131,26 @@ copied out 8
 notified said
 EXPECTED
 	check_session($_) for 'jdbc', 'jdbc batch', 'jdbc rewritten', 'jdbc fetch', 'jdbc autosave', 'jdbc others';
+	# 42.7 sends BEGIN alone, and has one exchange less to begin with
+	my ($major, $minor) = join(' ', run_client([ 'java', '-jar', '/usr/share/java/postgresql.jar' ])) =~ /(\d+)\.(\d+)/;
+	my $alone = "$major.$minor" >= 42.7;
 	# the driver asks for the types first, then sends 256 at most before it waits
-	is(exchanges('jdbc batch', "query like 'insert%'"), 'insert 0 0 -, insert 255 255 INSERT 0 1,'
-		  . ' insert 245 245 INSERT 0 1, insert 101 100 23514', 'jdbc: batches, one of which fails');
-	is(exchanges('jdbc batch', "query = 'BEGIN'"), 'BEGIN 101 100 INSERT 0 1', 'jdbc: one in a transaction');
+	is(exchanges('jdbc batch', "query like 'insert%'"), ($alone ? '' : 'insert 0 0 -, ') . 'insert 255 255 INSERT 0 1,'
+		  . ' insert 245 245 INSERT 0 1, insert 101 100 23514' . ($alone ? ', insert 100 100 INSERT 0 1' : ''),
+		'jdbc: batches, one of which fails');
+	is(exchanges('jdbc batch', "query = 'BEGIN'"), $alone ? 'BEGIN 1 0 BEGIN' : 'BEGIN 101 100 INSERT 0 1',
+		'jdbc: one in a transaction');
 	is(exchanges('jdbc rewritten', "query like 'insert%'"), 'insert 3 200 INSERT 0 8', 'jdbc: a batch that is rewritten');
-	is(exchanges('jdbc fetch', 'exchange_no > 2'), 'BEGIN 2 0 BEGIN, ' . 'select 1 0 -, ' x 8 . 'select 1 5 SELECT 5'
+	is(exchanges('jdbc fetch', 'exchange_no > 2'), ($alone ? 'select 1 0 -, ' : 'BEGIN 2 0 BEGIN, ') . 'select 1 0 -, ' x 8 . 'select 1 5 SELECT 5'
 		  . ', select 1 1 SELECT 1' x 6 . ', COMMIT 1 0 COMMIT, - 0 0 -',
 		'jdbc: a portal that is suspended nine times, and a statement that gets a name');
 	is($server->sql('select sum(data_row_count) from pgwire_trace.exchange where ' . session_of('jdbc fetch')), '101',
 		'jdbc: with all rows');
-	is(exchanges('jdbc autosave', 'exchange_no > 2'), 'BEGIN 2 0 SAVEPOINT, select 1 1 SELECT 1, SAVEPOINT 1 0 SAVEPOINT,'
+	is(exchanges('jdbc autosave', 'exchange_no > 2'), ($alone ? 'SAVEPOINT 1 0' : 'BEGIN 2 0') . ' SAVEPOINT, select 1 1 SELECT 1, SAVEPOINT 1 0 SAVEPOINT,'
 		  . ' select 1 0 22012, ROLLBACK 1 0 ROLLBACK, SAVEPOINT 1 0 SAVEPOINT, select 2 2 SELECT 1, COMMIT 1 0 COMMIT, - 0 0 -',
 		'jdbc: an error, and a savepoint to go back to');
-	is(exchanges('jdbc others', 'exchange_no > 2'), 'copy 1 2 COPY 2, copy 1 2 COPY 2, BEGIN 2 12 SELECT 12, - 1 0 -, - 1 0 -,'
+	is(exchanges('jdbc others', 'exchange_no > 2'),
+		($alone ? 'copy 1 2 COPY 2, BEGIN 1 0 BEGIN, SELECT 1' : 'copy 1 2 COPY 2, copy 1 2 COPY 2, BEGIN 2') . ' 12 SELECT 12, - 1 0 -, - 1 0 -,'
 		  . ' listen 2 0 NOTIFY, COMMIT 1 0 COMMIT, - 0 0 -',
 		'jdbc: COPY, function calls, a notification');
 }
