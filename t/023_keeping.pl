@@ -70,6 +70,12 @@ select count(*) from pg_class c join pg_attribute a on a.attrelid = c.oid and a.
    where c.relname like 'stored_exchange_%' and c.relkind = 'r'
       and (col_description(c.oid, a.attnum) is null or obj_description(c.oid, 'pg_class') is null)
 SQL
+is($server->sql(<<'SQL'), 't', 'long bytes are compressed by lz4 where the server has it');
+select bool_and(attcompression = case when (select 'lz4' = any (enumvals) from pg_settings
+                                             where name = 'default_toast_compression') then 'l' else '' end)
+  from pg_attribute join pg_class on pg_class.oid = attrelid
+ where relname like 'stored\_exchange%' and relkind = 'r' and attname in ('bytes', 'query')
+SQL
 my $ended = $server->sql('select min(partition_no) from pgwire_trace.partition');
 for my $case (
 	[ "sqlstate is not null", "started_at_idx1" ],
