@@ -23,7 +23,7 @@ $server->side_sql("select 1 as early;\nselect 2 as early_too;");
 ok($server->flush, 'two exchanges');
 my $since = $server->sql('select max(recorded_at) from pgwire_trace.exchange');
 my ($status, undef, undef) = $server->try_side_sql("select 3 as late;\nselect 'secret value' as late, 1/0 from pg_class;");
-ok($server->flush, 'and two more');
+ok($server->wait_for('select sum(sessions_open) = 0 from pgwire_trace.stat_relay') && $server->flush, 'and two more');
 is($server->sql("select string_agg(kind, ' ') from pgwire_trace.tail('$since')"),
 	'startup query query terminate', 'tail() shows what came since, in order');
 my $last = $server->newest_session;
