@@ -62,7 +62,7 @@ UNIT_TESTS = \
 	wire_properties wire_redact wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
-FUZZ_TARGETS = decode journal mask secret stream text tracker
+FUZZ_TARGETS = decode journal mask replay secret stream text tracker
 # those that need the server's own code run inside a single-user server
 SERVER_FUZZ_TARGETS = json
 

@@ -121,15 +121,17 @@ aside_answered(Player *player, const Exchange *exchange)
 /*
  * Ends an aside when all of it is answered.
  */
-void
+bool
 aside_check(Player *player)
 {
 	const Tracker *tracker = &player->tracker;
 
 	if (player->aside.kind == ASIDE_NONE || player->aside.sent < player->aside.bytes.len ||
 	    tracker->first || tracker->queue.count > 0)
-		return;
+		return true;
 	player->aside.kind = ASIDE_NONE;
-	if (player->aside_failed)
-		player_end(player, "what goes before its exchanges failed on the target");
+	if (!player->aside_failed)
+		return true;
+	player_end(player, "what goes before its exchanges failed on the target");
+	return false;
 }

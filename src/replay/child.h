@@ -318,8 +318,8 @@ extern bool aside_send(Player *player);
 /* Takes the answer to a request of it. */
 extern void aside_answered(Player *player, const Exchange *exchange);
 
-/* Ends it when all of it is answered. */
-extern void aside_check(Player *player);
+/* Ends it when all of it is answered.  False: that ended the session. */
+extern bool aside_check(Player *player);
 
 /* ---- cancel.c ---- */
 

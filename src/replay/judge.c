@@ -339,7 +339,8 @@ unwrap(const Player *player, Exchange *exchange, Answer *answer)
 {
 	Buffer *kept = &exchange->response.kept;
 
-	if (player->exchanges[player->done].transaction_status != 'I' || !answer->transaction_status)
+	if (player->done >= player->plan->count ||
+	    player->exchanges[player->done].transaction_status != 'I' || !answer->transaction_status)
 		return;
 	answer->transaction_status = 'I';
 	if (kept->len >= READY_SIZE && kept->data[kept->len - READY_SIZE] == 'Z')

@@ -360,7 +360,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			break;
 	}
 	judge_idle(player);
-	aside_check(player);
+	if (!aside_check(player))
+		return;
 	if (player->tracker.desynchronised)
 		player_lose(player, "what the target sent makes no sense as protocol");
 	else if (got < 0)
