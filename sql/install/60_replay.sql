@@ -460,18 +460,16 @@ RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 AS $$
-	WITH one AS (
-		SELECT x.session_id, x.exchange_no, x.outcome, x.sqlstate, x.row_count, x.row_digest,
-			   (SELECT string_agg(DISTINCT d.verdict, ' ') FROM pgwire_trace.replay_divergence d
-				WHERE d.run_id = x.run_id AND d.session_id = x.session_id AND d.exchange_no = x.exchange_no) AS verdicts
-		FROM pgwire_trace.replay_run_exchange x WHERE x.run_id = $1),
-	two AS (
-		SELECT x.session_id, x.exchange_no, x.outcome, x.sqlstate, x.row_count, x.row_digest,
-			   (SELECT string_agg(DISTINCT d.verdict, ' ') FROM pgwire_trace.replay_divergence d
-				WHERE d.run_id = x.run_id AND d.session_id = x.session_id AND d.exchange_no = x.exchange_no) AS verdicts
-		FROM pgwire_trace.replay_run_exchange x WHERE x.run_id = $2)
+	WITH found AS (
+		SELECT d.run_id, d.session_id, d.exchange_no, string_agg(DISTINCT d.verdict, ' ') AS verdicts
+		FROM pgwire_trace.replay_divergence d WHERE d.run_id IN ($1, $2) GROUP BY 1, 2, 3),
+	both_runs AS MATERIALIZED (
+		SELECT x.run_id, x.session_id, x.exchange_no, x.outcome, x.sqlstate, x.row_count, x.row_digest, f.verdicts
+		FROM pgwire_trace.replay_run_exchange x LEFT JOIN found f USING (run_id, session_id, exchange_no)
+		WHERE x.run_id IN ($1, $2))
 	SELECT session_id, exchange_no, v.what, v.a, v.b
-	FROM one FULL JOIN two USING (session_id, exchange_no),
+	FROM (SELECT * FROM both_runs r WHERE r.run_id = $1) one
+	FULL JOIN (SELECT * FROM both_runs r WHERE r.run_id = $2) two USING (session_id, exchange_no),
 	LATERAL (VALUES
 		(1, 'outcome', coalesce(one.outcome, 'unsent'), coalesce(two.outcome, 'unsent')),
 		(2, 'sqlstate', one.sqlstate, two.sqlstate),
