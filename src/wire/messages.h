@@ -46,7 +46,7 @@ WIRE_MESSAGE(CancelRequest, F, U(80877102), STARTUP, 30, SMALL,
 WIRE_FIELD(CancelRequest, process_id, UINT32)
 WIRE_FIELD(CancelRequest, secret_key, SECRET)
 WIRE_MESSAGE(SSLResponse, B, 'S', SSL_ANSWER, 30, SMALL,
-             "answers SSLRequest: S will do TLS, N will not")
+             "answers SSLRequest: S will do TLS, N will not; N refuses GSSENCRequest too")
 WIRE_FIELD(SSLResponse, answer, CHAR)
 WIRE_MESSAGE(GSSENCResponse, B, 'G', SSL_ANSWER, 30, SMALL, "answers GSSENCRequest: will encrypt")
 WIRE_FIELD(GSSENCResponse, answer, CHAR)
