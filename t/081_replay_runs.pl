@@ -241,7 +241,8 @@ $server->sql('grant usage on schema pgwire_trace to alice;'
 		$server->node->connstr('postgres') . ' user=alice', '-c',
 		"select pgwire_trace.replay_start('$conninfo password=x')" ]);
 like($err, qr/permission denied to replay the record/, 'who may not read the record');
-$server->sql('grant select on pgwire_trace.session, pgwire_trace.exchange to alice');
+$server->sql('grant select on pgwire_trace.session, pgwire_trace.exchange, pgwire_trace.query_text,'
+	  . ' pgwire_trace.replay_noise to alice');
 for my $case (
 	[ $conninfo, '{}', 'password is required', 'no password' ],
 	[ "$conninfo password=x", '{"allow_target": true}', 'is for superusers', 'allow_target' ],
