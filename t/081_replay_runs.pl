@@ -259,6 +259,11 @@ for my $case (
 		$server->node->connstr('postgres') . ' user=alice', '-c',
 		"select pgwire_trace.replay_start('$conninfo user=alice password=x', array[$alices])" ]);
 chomp $alices_run;
+is($err, '', 'who is no superuser may start one');
+(undef, my $alices_plan, $err) = run_client([ 'psql', '-XAtq', '-d',
+		$server->node->connstr('postgres') . ' user=alice', '-c',
+		"select exchanges from pgwire_trace.replay_plan('$conninfo user=alice password=x', array[$alices]) where item = 'to send'" ]);
+is("$alices_plan$err", "1\n", 'and plan one');
 ends($alices_run, 'aborted', 'a target that wants no password');
 like($server->sql("select error_message from pgwire_trace.replay_run where run_id = $alices_run"),
 	qr/did not ask for a password/, 'is not for who is no superuser');

@@ -282,7 +282,7 @@ static void
 prepare(Planner *planner, WireSpan name, int bind_no)
 {
 	Prelude *prelude = planner->prelude;
-	char *text = find_text(planner, bind_no);
+	char *text = planner->writer ? find_text(planner, bind_no) : NULL; /* a dry run needs none */
 	StringInfoData body;
 
 	enter(prelude, name);
