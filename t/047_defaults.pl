@@ -119,8 +119,8 @@ CONF
 # ---- a server that is named, not numbered ----
 
 {
-	# 127.0.0.1 is nobody's, and the name another machine's too
-	append_to_file('/etc/hosts', "10.77.0.77 server.example.test\n");
+	# 127.0.0.1 is nobody's; another machine has a name with as many addresses as relays try
+	append_to_file('/etc/hosts', join('', map { "10.66.0.7$_ alien.example.test\n" } 1 .. 8));
 	my $server = PgwireTrace->start('named', extension => 0, hba => <<'HBA', conf => <<"CONF");
 local all all trust
 host all all 10.77.0.2/32 scram-sha-256
@@ -128,6 +128,7 @@ host all all all trust
 HBA
 listen_addresses = 'server.example.test'
 pgwire_trace.listen_addresses = '${\PgwireTrace::Net::OWN}'
+authentication_timeout = 3s
 CONF
 	my %job = (host => PgwireTrace::Net::OWN, port => $server->side_port, user => 'alice',
 		password => $right, query => "select inet_client_addr() || ' ' || inet_server_addr()");
@@ -139,9 +140,9 @@ CONF
 	is($result->{row}, PgwireTrace::Net::OWN . '/32 ' . PgwireTrace::Net::SERVER . '/32', 'by its address');
 	is($server->stat_relay('last_error', 'max'), '', 'nothing to complain of');
 
-	$server->sql("alter system set listen_addresses = 'server.example.test, gone.invalid'");
+	$server->sql("alter system set listen_addresses = 'alien.example.test, server.example.test, gone.invalid'");
 	$server->node->restart;
-	ok(poll(sub { (login_all({%job}))[0]{verdict} eq 'in' }), 'the same after a restart');
+	ok(poll(sub { (login_all({%job}))[0]{verdict} eq 'in' }), 'the same behind a name of another machine');
 	ok($server->wait_for("select last_error ~ 'could not resolve host name .gone.invalid. in .listen_addresses.'"
 		  . ' from pgwire_trace.stat_relay'), 'a name that nobody knows is named');
 	$server->node->stop;
