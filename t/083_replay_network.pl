@@ -120,6 +120,28 @@ ends($run, 'finished', 'a cancel request alone');
 is($server->sql("select state, reason from pgwire_trace.replay_run_session where run_id = $run"),
 	'skipped|it is a cancel request for no exchange that is sent', 'is skipped');
 
+# ---- messages that few drivers send ----
+
+$client = $server->connect_client(application_name => 'messages');
+my $flush = PgwireTrace::Client::message('H');
+my $sync = PgwireTrace::Client::sync_message();
+# a named portal, suspended twice, whose answers are waited for behind a Flush
+$client->send_bytes(PgwireTrace::Client::parse('select i from generate_series(1, 5) i', 's')
+	  . PgwireTrace::Client::bind_portal(portal => 'p', statement => 's')
+	  . PgwireTrace::Client::message('E', "p\0" . pack('N', 2)) . $flush);
+$client->receive for 1 .. 5;
+$client->send_bytes(PgwireTrace::Client::message('E', "p\0" . pack('N', 2))
+	  . PgwireTrace::Client::message('E', "p\0" . pack('N', 0)) . $sync);
+is($client->until_ready, 'DDsDCZ', 'a portal in three pieces');
+# abs(int4) by its OID
+$client->send_bytes(PgwireTrace::Client::message('F', pack('Nnnn', 1397, 1, 0, 1) . pack('N/a', '-5') . pack('n', 0)));
+is($client->until_ready, 'VZ', 'FunctionCall');
+$client->send_bytes(PgwireTrace::Client::terminate());
+$client->close;
+$run = start("array[" . last_session('messages') . "], timing => 'asap', compare => 5");
+ends($run, 'finished', 'portals, Flush, FunctionCall');
+is(outcome($run), '2 sent, 0 unsent, no divergence', 'are replayed as they were');
+
 # ---- timings ----
 
 set_nap($server->node, 0);
