@@ -81,10 +81,10 @@ FROM pgwire_trace.exchange
 WHERE session_id = :s AND coalesce(query, '') !~ 'pg_catalog' ORDER BY exchange_no;
 SELECT sqlstate, error_message FROM pgwire_trace.exchange
 WHERE session_id = :s AND error_message IS NOT NULL ORDER BY exchange_no;
--- true sizes, all bytes, digests where there were rows
+-- true sizes, all bytes, digests where there were rows or data of COPY
 SELECT count(*) FROM pgwire_trace.exchange
 WHERE session_id = :s AND (is_truncated OR pairing_uncertain OR request_bytes <> length(request)
-	OR response_bytes <> length(response) OR (row_digest IS NULL) <> (data_row_count = 0)
+	OR response_bytes <> length(response) OR (row_digest IS NULL) <> (data_row_count = 0 AND coalesce(query, '') !~ 'TO STDOUT')
 	OR first_response_at < started_at OR finished_at < first_response_at);
 SELECT end_reason, dropped_exchanges, is_desynchronised,
 	exchange_count = (SELECT count(*) FROM pgwire_trace.exchange WHERE session_id = :s) AS all_are_there
