@@ -89,6 +89,8 @@ is_deeply([ diff($one, $other) ], [], 'which make no difference');
 # a session's temporary schema has the number of its backend
 my @temporary = ('create temp table c (n int check (n > 0))', 'insert into c values (-1)');
 my $alone = record_queries(@temporary);
+$server->wait_for('select not exists (select from pg_stat_activity where pid ='
+	  . " (select backend_pid from pgwire_trace.session where session_id = $alone))");
 my $beside = $server->connect_client;
 my $second = record_queries(@temporary);
 is($server->sql("select count(distinct body->>'schema') from (select * from pgwire_trace.messages($alone, 2)"
