@@ -103,7 +103,8 @@ schedule_start(Replay *replay)
 {
 	const ReplayPlan *plan = &replay->plan;
 
-	while (replay->is_going && !replay->is_paused && replay->next_session < plan->session_count)
+	while (replay->is_going && !replay->is_paused && !replay->is_cancelled &&
+	       replay->next_session < plan->session_count)
 	{
 		const PlanSession *next = &plan->sessions[replay->next_session];
 		int64_t wait = until_connect(replay);

@@ -324,10 +324,11 @@ tell(int link, uint8_t command, const void *data, size_t len)
 }
 
 /*
- * Runs the child on a plan, against a database of the target's, to its end.
+ * Runs the child on a plan, against a database of the target's, to its end; it may be
+ * told to end before it has begun.
  */
 static Heard
-run_child(const ReplaySettings *settings, const char *database)
+run_child_until(const ReplaySettings *settings, const char *database, bool is_cancelled)
 {
 	static uint8_t packet[LINK_PACKET];
 	Heard heard = {.is_done = false};
@@ -339,6 +340,13 @@ run_child(const ReplaySettings *settings, const char *database)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0)
 		exit(1);
+	snprintf(conninfo, sizeof(conninfo), "host=%s port=5432 user=u dbname=%s sslmode=disable",
+	         directory, database);
+	tell(pair[0], LINK_SETTINGS, settings, sizeof(*settings));
+	tell(pair[0], LINK_CONNINFO, conninfo, strlen(conninfo));
+	tell(pair[0], LINK_GO, NULL, 0);
+	if (is_cancelled)
+		tell(pair[0], LINK_CANCEL, NULL, 0);
 	pid = fork();
 	if (pid == 0)
 	{
@@ -347,11 +355,6 @@ run_child(const ReplaySettings *settings, const char *database)
 		replay_child_main(pair[1], 0);
 	}
 	close(pair[1]);
-	snprintf(conninfo, sizeof(conninfo), "host=%s port=5432 user=u dbname=%s sslmode=disable",
-	         directory, database);
-	tell(pair[0], LINK_SETTINGS, settings, sizeof(*settings));
-	tell(pair[0], LINK_CONNINFO, conninfo, strlen(conninfo));
-	tell(pair[0], LINK_GO, NULL, 0);
 	while ((got = recv(pair[0], packet, sizeof(packet), 0)) > 0)
 		for (size_t at = 0; at + sizeof(LinkRecord) <= (size_t) got;)
 		{
@@ -367,6 +370,12 @@ run_child(const ReplaySettings *settings, const char *database)
 	unlink(begun);
 	plan_remove(settings->plan_path);
 	return heard;
+}
+
+static Heard
+run_child(const ReplaySettings *settings, const char *database)
+{
+	return run_child_until(settings, database, false);
 }
 
 /*
@@ -482,6 +491,23 @@ run_again(void)
 }
 
 /*
+ * Cancels a replay before its first session has begun: none begins.
+ */
+static void
+run_cancelled(void)
+{
+	ReplaySettings settings = make_settings("cancelled", ORDERING_NONE);
+	Heard heard;
+	char what[256];
+
+	write_plan(settings.plan_path, 3, 1);
+	heard = run_child_until(&settings, "good", true);
+	snprintf(what, sizeof(what), "cancelled at once: sent %d, finished %d", heard.sent,
+	         heard.ended[LINK_SESSION_FINISHED]);
+	check(heard.is_done && heard.sent == 0 && heard.ended[LINK_SESSION_FINISHED] == 0, what);
+}
+
+/*
  * Runs the tests.
  */
 int
@@ -505,6 +531,7 @@ main(void)
 	run_closed("silent", false);
 	run_closed("hang", true);
 	run_again();
+	run_cancelled();
 	run_bad("nonsense", VERDICT_SESSION_LOST);
 	run_bad("closes", VERDICT_SESSION_LOST);
 	kill(target, SIGKILL);
