@@ -372,6 +372,9 @@ run_child_until(const ReplaySettings *settings, const char *database, bool is_ca
 	return heard;
 }
 
+/*
+ * Runs it undisturbed.
+ */
 static Heard
 run_child(const ReplaySettings *settings, const char *database)
 {
