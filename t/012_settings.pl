@@ -86,7 +86,7 @@ SQL
 f|3|3|SELECT 3|t|3
 t|5|5|SELECT 5|t|3
 t|5|5|22012|t|3
-t|0|5|COPY 5|f|3
+t|0|5|COPY 5|t|3
 t|0|5|COPY 5|f|3
 EXPECTED
 ok(set_and_wait(1, 'pgwire_trace.row_limit' => '-1'), 'all rows again');
