@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define PARSE_SEARCHED 256
+#define SEARCHED 256 /* messages, as far back as a driver would send them */
 
 /*
  * Notes that a portal was made of a statement.
@@ -71,7 +71,7 @@ statement_text(const Tracker *tracker, WireSpan name)
 	const Queue *queue = &tracker->queue;
 	const Statement *statement;
 
-	for (uint32_t back = 1; back <= queue->count && back <= PARSE_SEARCHED; back++)
+	for (uint32_t back = 1; back <= queue->count && back <= SEARCHED; back++)
 	{
 		const QueueEntry *entry = queue_at(queue, queue->count - back);
 
@@ -124,7 +124,8 @@ names_note_statement(Tracker *tracker, Exchange *exchange, WireSpan name)
 
 /*
  * Notes what the rules say of the statement of a portal that an earlier exchange
- * made.  While another one may be made before the server comes to it, it is not known.
+ * made.  While another one may be made before the server comes to it, it is not known;
+ * nor where so much waits that looking through it for each Execute would take long.
  */
 void
 names_note_portal(Tracker *tracker, Exchange *exchange, WireSpan name)
@@ -134,6 +135,8 @@ names_note_portal(Tracker *tracker, Exchange *exchange, WireSpan name)
 
 	if (!texts->rules || !redact_has_rules(texts->rules))
 		return;
+	if (tracker->queue.count > SEARCHED)
+		text = NULL;
 	for (uint32_t i = 0; text && i < tracker->queue.count; i++)
 		if (queue_at(&tracker->queue, i)->id == WIRE_MSG_Bind)
 			text = NULL;

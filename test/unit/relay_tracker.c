@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/redact.h"
 #include "relay/tracker.h"
 
 static int passed;
@@ -760,6 +761,32 @@ test_many_statements(void)
 	tracker_free(&tracker);
 }
 
+/*
+ * A portal that is executed again and again, under rules that must know its statement.
+ */
+static void
+test_many_executes(void)
+{
+	const int many = TRACKER_QUEUE_LIMIT - 1000;
+	static const RedactRules rules = {.epoch = 1, .has_parameters = true};
+	Tracker tracker;
+
+	texts.rules = &rules;
+	start(&tracker);
+	feed_many(&tracker, false, "P:/x/ B:// E:/ S", 1);
+	feed_many(&tracker, true, "1 2 s Z:T", 1);
+	seen_count = 0;
+	feed_many(&tracker, false, "E:/", many);
+	feed_many(&tracker, false, "S", 1);
+	feed_many(&tracker, true, "s", many);
+	feed_many(&tracker, true, "Z", 1);
+	check("a portal goes on as often as it is executed",
+	      seen_count == 1 && seen[0].request_bytes > 6 * many && !seen[0].uncertain);
+	tracker_end(&tracker, 100);
+	tracker_free(&tracker);
+	texts.rules = NULL;
+}
+
 int
 main(void)
 {
@@ -775,6 +802,7 @@ main(void)
 	test_anything();
 	test_many();
 	test_many_statements();
+	test_many_executes();
 	exchange_pool_free(&pool);
 	text_pool_free(&texts);
 	check("all memory is given back", budget.used == 0);
