@@ -136,9 +136,12 @@ create database made;
 select 1;
 drop index made_index;
 drop database made;
+set standard_conforming_strings = off;
+select '\'' \; commit \; --'
+;
 SQL
 is($server->sql("select string_agg(exchange_no || ':' || outcome, ' ' order by exchange_no) from"
 		  . " pgwire_trace.replay_run_exchange where run_id = $run"),
-	'1:skipped 2:skipped 3:skipped 4:skipped 5:sent 6:sent 7:skipped', 'what cannot be rolled back');
+	'1:skipped 2:skipped 3:skipped 4:skipped 5:sent 6:sent 7:skipped 8:sent 9:skipped', 'what cannot be rolled back');
 
 done_testing();

@@ -242,6 +242,18 @@ my @cases = (    # text, whether it is sent
 	[ 'show all', 1 ],
 	[ '/* delete from ro */ select $$update ro$$ as "insert"', 1 ],
 	[ 'prepare transaction $$x$$', 0 ],
+	# what is read otherwise on the target, and what must not end the plan (or the worker)
+	[ q(select '\'';delete from ro; --'), 0 ],
+	[ q(set client_encoding = 'sjis'; select E'\\';delete from ro; --'), 0 ],
+	[ "select E'\x81\\';delete from ro; --'", 0 ],
+	[ q(select 'a\b', E'\n', U&'\0061'), 1 ],
+	[ q(set transaction snapshot 'transaction_read_only'), 1 ],
+	[ q(begin; set transaction snapshot 'transaction_read_only'; commit), 1 ],
+	[ 'select ' . '1 + ' x 100_000 . '1', 0 ],
+	[ q(select set_config('transaction_read_only', 'off', false)), 0 ],
+	[ q(select * from (select pg_catalog.set_config('Default_Transaction_Read_Only', 'off', true)) t), 0 ],
+	[ q(select set_config('de' || 'fault_transaction_read_only', 'off', false)), 0 ],
+	[ q(select set_config('search_path', '', false)), 1 ],
 	[ q(select lo_creat(-1)), 1 ],    # a function's doings are not seen: the target refuses by itself
 );
 $client = $server->connect_client;
@@ -267,12 +279,25 @@ for my $i (0 .. $#cases)
 	is(!!$sent{ $i + 1 } + 0, $cases[$i][1], "$cases[$i][0]: " . ($cases[$i][1] ? 'sent' : 'filtered'));
 }
 
+# a Parse that writes does not come with what goes before the first exchange either
+$client = $server->connect_client;
+say(PgwireTrace::Client::parse('delete from ro', 'sly') . PgwireTrace::Client::sync_message());
+$since = $server->sql('select clock_timestamp()');
+say(PgwireTrace::Client::parse('select 1', 'sly') . PgwireTrace::Client::sync_message());
+say(PgwireTrace::Client::bind_portal(statement => 'sly') . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message());
+$client->send_bytes(PgwireTrace::Client::terminate());
+my $sly = recorded();
+$run = replay("array[$sly], since => '$since', timing => 'asap', compare => 0, read_only => true");
+is($server->sql("select string_agg(exchange_no || coalesce(sqlstate, ''), ' ' order by exchange_no) from"
+		  . " pgwire_trace.replay_run_exchange where run_id = $run and outcome = 'sent'"), '2 3',
+	'a name means what was sent under it');
+
 # ---- counts add up at every moment ----
 
 run_client([ 'pgbench', '-i', '-q', '-s', '1', '-h', $_->host, '-p', $_->port, 'postgres' ]) for $server->node, $target;
 run_client([ 'pgbench', '-n', '-S', '-c', '4', '-t', '1500', $server->side_connstr ]);
 ok($server->flush, 'recorded');
-my $bench = $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session where session_id > $mixed");
+my $bench = $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session where session_id > $sly");
 $run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$bench, $carlas, $mixed, $replication],"
 	  . " timing => 'asap', read_only => true)");
 my ($polls, $wrong, %seen) = (0, '');

@@ -142,6 +142,16 @@ extern StatementKinds *replay_kinds_begin(void);
 /* Returns why a request is not read-only; NULL: it is. */
 extern const char *replay_request_writes(StatementKinds *kinds, const uint8 *request, Size len);
 
+/* Whether a text, by itself, is not known to only read. */
+extern bool replay_text_writes(StatementKinds *kinds, const char *text, Size len);
+
+/*
+ * Whether where a text's constants end depends on settings of its session: a backslash
+ * before a quote, by standard_conforming_strings, or behind a byte that some
+ * client_encoding makes one character with it.
+ */
+extern bool replay_text_is_ambiguous(const char *text, Size len);
+
 /* Parses a text in the current memory context.  False: it does not parse here. */
 extern bool replay_parse_text(const char *text, Size len, List **statements);
 

@@ -130,7 +130,7 @@ take_for_prelude(Planner *planner, PlanOutcome outcome)
 	if (outcome == PLAN_SEND)
 		planner_prelude_send(planner, request);
 	else
-		planner_prelude_pass(planner->prelude, request, answer,
+		planner_prelude_pass(planner, request, answer,
 		                     is_plain && exchange->sqlstate[0] == 0 &&
 		                         !(planner->request->read_only && planner->writes));
 	planner->status = exchange->transaction_status;

@@ -76,7 +76,7 @@ extern void planner_read_exchanges(Planner *planner, int64 session_id);
 extern Prelude *planner_prelude_begin(void);
 
 /* Takes an exchange that is not sent, and one that is. */
-extern void planner_prelude_pass(Prelude *prelude, WireSpan request, WireSpan answer,
+extern void planner_prelude_pass(Planner *planner, WireSpan request, WireSpan answer,
                                  bool takes_queries);
 extern void planner_prelude_send(Planner *planner, WireSpan request);
 

@@ -173,17 +173,35 @@ pass_reports(Prelude *prelude, WireSpan answer)
 		name = values[WIRE_ParameterStatus_name].bytes;
 		value = values[WIRE_ParameterStatus_value].bytes;
 		for (Size i = 0; i < lengthof(reported); i++)
-			if (strlen(reported[i]) == name.len && memcmp(reported[i], name.data, name.len) == 0)
+			if (strlen(reported[i]) == name.len && memcmp(reported[i], name.data, name.len) == 0 &&
+			    !replay_text_is_ambiguous((const char *) value.data, value.len))
 				prelude->settings[i] = pnstrdup((const char *) value.data, value.len);
 	}
+}
+
+/*
+ * Takes a Parse that was not sent: who binds its statement later needs it.
+ */
+static void
+pass_parse(Planner *planner, const char *message, Size used, WireSpan name, WireSpan text)
+{
+	StringInfo bytes;
+
+	if (planner->request->read_only &&
+	    replay_text_writes(planner->kinds, (const char *) text.data, text.len))
+		return;
+	bytes = &enter(planner->prelude, name)->bytes;
+	appendBinaryStringInfo(bytes, message, (int) used);
+	put_message(bytes, 'S', "", 0);
 }
 
 /*
  * Takes an exchange that is not sent; those behind the first that is do not matter.
  */
 void
-planner_prelude_pass(Prelude *prelude, WireSpan request, WireSpan answer, bool takes_queries)
+planner_prelude_pass(Planner *planner, WireSpan request, WireSpan answer, bool takes_queries)
 {
+	Prelude *prelude = planner->prelude;
 	WireMessageId id;
 	WireSpan body;
 	Size at = 0;
@@ -200,12 +218,8 @@ planner_prelude_pass(Prelude *prelude, WireSpan request, WireSpan answer, bool t
 		at += used;
 		wire_decode(id, body.data, body.len, values);
 		if (id == WIRE_MSG_Parse)
-		{
-			StringInfo bytes = &enter(prelude, values[WIRE_Parse_statement].bytes)->bytes;
-
-			appendBinaryStringInfo(bytes, message, (int) used);
-			put_message(bytes, 'S', "", 0);
-		}
+			pass_parse(planner, message, used, values[WIRE_Parse_statement].bytes,
+			           values[WIRE_Parse_query].bytes);
 		else if (id == WIRE_MSG_Close && values[WIRE_Close_kind].number == 'S')
 			forget(prelude, values[WIRE_Close_name].bytes);
 		else if (id == WIRE_MSG_Query && takes_queries)

@@ -8,6 +8,9 @@
  * a later version brings is refused too.  What a function called by a SELECT does
  * cannot be seen here: default_transaction_read_only on the target is the second
  * net, and no more than that is promised.
+ *
+ * The texts are those of strangers: each must be read here as the target reads it, and
+ * whatever is in it must not end the plan.
  */
 #include "replay/worker.h"
 
@@ -97,6 +100,36 @@ judge_name(StatementKinds *kinds, WireSpan name)
 }
 
 /*
+ * Tells whether a setting holds the read-only mode up, or says who the session is.
+ */
+static bool
+is_guarded(const char *setting)
+{
+	static const char *const guarded[] = {"transaction_read_only", "default_transaction_read_only",
+	                                      "role", "session_authorization"};
+
+	for (size_t i = 0; i < lengthof(guarded); i++)
+		if (pg_strcasecmp(setting, guarded[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Tells whether a function is called that sets a guarded setting, or one that only
+ * shows when it runs.
+ */
+static bool
+lifts_mode(const FuncCall *call)
+{
+	const Node *first = call->args == NIL ? NULL : linitial(call->args);
+
+	if (strcmp(strVal(llast(call->funcname)), "set_config") != 0)
+		return false;
+	return !first || !IsA(first, A_Const) || !IsA(&((const A_Const *) first)->val, String) ||
+	       is_guarded(strVal(&((const A_Const *) first)->val));
+}
+
+/*
  * Looks inside a query for what writes or locks.
  */
 static bool
@@ -117,6 +150,13 @@ find_write(Node *node, void *arg)
 		case T_LockingClause:
 			*reason = "it locks rows";
 			return true;
+		case T_FuncCall:
+			if (lifts_mode((FuncCall *) node))
+			{
+				*reason = "it may lift the read-only mode";
+				return true;
+			}
+			break;
 		case T_SelectStmt:
 			if (((SelectStmt *) node)->intoClause)
 			{
@@ -160,28 +200,7 @@ judge_copy(StatementKinds *kinds, CopyStmt *copy)
 }
 
 /*
- * Judges SET: not what would lift the read-only mode.
- */
-static const char *
-judge_set(VariableSetStmt *set)
-{
-	static const char *const modes[] = {"transaction_read_only",
-	                                    "default_transaction_read_only",
-	                                    "TRANSACTION",
-	                                    "SESSION CHARACTERISTICS",
-	                                    "role",
-	                                    "session_authorization"};
-
-	if (set->kind == VAR_RESET_ALL)
-		return "it may lift the read-only mode";
-	for (size_t i = 0; i < lengthof(modes); i++)
-		if (set->name && pg_strcasecmp(set->name, modes[i]) == 0)
-			return i == 2 ? NULL : "it may lift the read-only mode";
-	return NULL;
-}
-
-/*
- * Judges a transaction command: not one that asks for a transaction that writes.
+ * Judges the characteristics of a transaction: not those of one that writes.
  */
 static const char *
 judge_transaction(List *options)
@@ -197,6 +216,21 @@ judge_transaction(List *options)
 		      intVal(&((A_Const *) option->arg)->val) != 0))
 			return "it asks for a transaction that writes";
 	}
+	return NULL;
+}
+
+/*
+ * Judges SET: not what would lift the read-only mode.
+ */
+static const char *
+judge_set(VariableSetStmt *set)
+{
+	/* of the three with that kind, TRANSACTION SNAPSHOT has no characteristics */
+	if (set->kind == VAR_SET_MULTI && strcmp(set->name, "TRANSACTION") == 0)
+		return judge_transaction(set->args);
+	if (set->kind == VAR_RESET_ALL || is_guarded(set->name) ||
+	    (set->kind == VAR_SET_MULTI && strcmp(set->name, "SESSION CHARACTERISTICS") == 0))
+		return "it may lift the read-only mode";
 	return NULL;
 }
 
@@ -228,10 +262,7 @@ why_not_read_only(StatementKinds *kinds, Node *statement)
 					return judge_transaction(((TransactionStmt *) statement)->options);
 			}
 		case T_VariableSetStmt:
-			reason = judge_set((VariableSetStmt *) statement);
-			if (!reason && ((VariableSetStmt *) statement)->kind == VAR_SET_MULTI)
-				reason = judge_transaction(((VariableSetStmt *) statement)->args);
-			return reason;
+			return judge_set((VariableSetStmt *) statement);
 		case T_DeclareCursorStmt:
 			return why_not_read_only(kinds, ((DeclareCursorStmt *) statement)->query);
 		case T_PrepareStmt:
@@ -275,27 +306,76 @@ replay_parse_text(const char *text, Size len, List **statements)
 }
 
 /*
+ * Judges the statements of a text.
+ */
+static const char *
+judge_statements(StatementKinds *kinds, List *statements)
+{
+	MemoryContext context = CurrentMemoryContext;
+	const char *volatile reason = NULL;
+
+	/* PG_TRY: an expression may be nested deeper than the walk through it can go */
+	PG_TRY();
+	{
+		ListCell *cell;
+
+		foreach (cell, statements)
+			if (!reason)
+				reason = why_not_read_only(kinds, ((RawStmt *) lfirst(cell))->stmt);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		reason = "it is nested too deep to tell";
+	}
+	PG_END_TRY();
+	return reason;
+}
+
+/*
+ * Tells whether a text reads differently by settings of its session; see worker.h.
+ */
+bool
+replay_text_is_ambiguous(const char *text, Size len)
+{
+	for (Size i = 0; i < len; i++)
+		if (text[i] == '\\' &&
+		    ((i + 1 < len && text[i + 1] == '\'') || (i > 0 && IS_HIGHBIT_SET(text[i - 1]))))
+			return true;
+	return false;
+}
+
+/*
  * Judges a text.  One that does not parse here may on the target, and is refused.
  */
 static const char *
 judge_text(StatementKinds *kinds, WireSpan text)
 {
-	MemoryContext context =
-	    AllocSetContextCreate(CurrentMemoryContext, "replay parse", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext before = MemoryContextSwitchTo(context);
-	const char *reason = NULL;
+	MemoryContext context;
+	MemoryContext before;
+	const char *reason;
 	List *statements;
-	ListCell *cell;
 
-	if (!replay_parse_text((const char *) text.data, text.len, &statements))
-		reason = "it does not parse";
-	else
-		foreach (cell, statements)
-			if (!reason)
-				reason = why_not_read_only(kinds, ((RawStmt *) lfirst(cell))->stmt);
+	if (replay_text_is_ambiguous((const char *) text.data, text.len))
+		return "what it says depends on settings of its session";
+	context = AllocSetContextCreate(CurrentMemoryContext, "replay parse", ALLOCSET_DEFAULT_SIZES);
+	before = MemoryContextSwitchTo(context);
+	reason = replay_parse_text((const char *) text.data, text.len, &statements)
+	             ? judge_statements(kinds, statements)
+	             : "it does not parse";
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(context);
 	return reason;
+}
+
+/*
+ * Tells whether a text is not known to only read; see worker.h.
+ */
+bool
+replay_text_writes(StatementKinds *kinds, const char *text, Size len)
+{
+	return judge_text(kinds, (WireSpan){(const uint8 *) text, len}) != NULL;
 }
 
 /*
@@ -307,7 +387,7 @@ is_session_set(Node *statement)
 	VariableSetStmt *set = (VariableSetStmt *) statement;
 
 	return IsA(statement, VariableSetStmt) && !set->is_local &&
-	       !(set->kind == VAR_SET_MULTI && strcmp(set->name, "TRANSACTION") == 0);
+	       !(set->kind == VAR_SET_MULTI && strcmp(set->name, "SESSION CHARACTERISTICS") != 0);
 }
 
 /*

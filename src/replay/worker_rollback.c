@@ -188,6 +188,8 @@ rewrite_text(Texts *texts, StringInfo out, const char *text)
 	ListCell *cell;
 	int at = 0;
 
+	if (replay_text_is_ambiguous(text, strlen(text)) && names_commit(text))
+		texts->reason = "what it says depends on settings of its session, and it may commit";
 	if (!replay_parse_text(text, strlen(text), &statements))
 	{
 		texts->has_other = true;
