@@ -5,6 +5,9 @@
  * AddressSanitizer calls these hooks at each allocation.  A target begins to count,
  * runs what it looks at, and requires what it may have taken at most: nothing, for
  * the codec, which allocates no memory at all.
+ *
+ * Each thread counts its own: libFuzzer has one that watches the process's size, and
+ * its start allocates some time during the first inputs.
  */
 #ifndef FUZZ_MEMORY_H
 #define FUZZ_MEMORY_H
@@ -17,9 +20,9 @@ extern void __sanitizer_free_hook(const volatile void *memory);
 extern size_t __sanitizer_get_allocated_size(const volatile void *memory);
 
 /* volatile: compilers think that malloc() leaves them alone */
-static volatile size_t memory_taken; /* that is not given back */
-static volatile size_t memory_most;  /* of that, since memory_begin() */
-static volatile size_t memory_calls; /* of malloc() and its like, since then */
+static __thread volatile size_t memory_taken; /* that is not given back */
+static __thread volatile size_t memory_most;  /* of that, since memory_begin() */
+static __thread volatile size_t memory_calls; /* of malloc() and its like, since then */
 
 /*
  * Notes an allocation.

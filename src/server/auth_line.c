@@ -194,7 +194,8 @@ peer_name(const BoardSlot *slot)
 
 	if (!entry)
 	{
-		ereport(LOG, (errmsg("could not look up local user ID %lu of a client of pgwire_trace",
+		ereport(LOG, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+		              errmsg("could not look up local user ID %lu of a client of pgwire_trace",
 		                     (unsigned long) uid)));
 		return NULL;
 	}

@@ -294,7 +294,8 @@ open_listener(Listener *listener, bool is_reload)
 	if (listener->is_optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT))
 	{
 		if (is_reload)
-			ereport(LOG, (errmsg("pgwire_trace does not listen on %s: %m", text)));
+			ereport(LOG, (errcode_for_socket_access(),
+			              errmsg("pgwire_trace does not listen on %s: %m", text)));
 		return true;
 	}
 	supervisor_error(psprintf("could not listen on %s: %s%s", text, strerror(errno),

@@ -165,7 +165,8 @@ relays_check(void)
 			child->silent_since = now;
 		else if (now - child->silent_since > SILENT_US / 2)
 		{
-			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) did not answer for %d seconds, "
+			ereport(LOG, (errcode(ERRCODE_INTERNAL_ERROR),
+			              errmsg("pgwire_trace: relay %d (PID %d) did not answer for %d seconds, "
 			                     "ending it",
 			                     i, (int) child->pid, (int) ((now - beat) / 1000000))));
 			kill(child->pid, SIGKILL);
@@ -255,7 +256,8 @@ relays_reap(pid_t pid, int status)
 		child->backoff =
 		    child->backoff == 0 ? BACKOFF_FIRST_US : Min(child->backoff * 2, BACKOFF_MAX_US);
 		if (WIFSIGNALED(status))
-			ereport(LOG, (errmsg("pgwire_trace: relay %d (PID %d) was terminated by signal %d", i,
+			ereport(LOG, (errcode(ERRCODE_INTERNAL_ERROR),
+			              errmsg("pgwire_trace: relay %d (PID %d) was terminated by signal %d", i,
 			                     (int) pid, WTERMSIG(status)),
 			              errdetail("Its sessions are cut; it is started again.")));
 		else

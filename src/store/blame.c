@@ -47,7 +47,8 @@ blame_begin(void)
 	if (suspects.first == 0)
 		return;
 	suspects.deaths = atomic_fetch_add(&board->batch_deaths, 1) + 1;
-	ereport(LOG, (errmsg("pgwire_trace writer: the writer before this one died while it stored "
+	ereport(LOG, (errcode(ERRCODE_INTERNAL_ERROR),
+	              errmsg("pgwire_trace writer: the writer before this one died while it stored "
 	                     "records " UINT64_FORMAT " to " UINT64_FORMAT " of series %016" PRIx64,
 	                     suspects.first, suspects.last, suspects.series)));
 }

@@ -96,7 +96,8 @@ seed(const char *directory, uint64 highest)
 		             "\"%s\": %s",
 		             directory, strerror(errno));
 	else if (highest > 0)
-		ereport(LOG, (errmsg("pgwire_trace writer: the file of session ids in directory \"%s\" "
+		ereport(LOG, (errcode(ERRCODE_UNDEFINED_FILE),
+		              errmsg("pgwire_trace writer: the file of session ids in directory \"%s\" "
 		                     "was missing beside recorded sessions",
 		                     directory),
 		              errdetail("Ids go on above " UINT64_FORMAT ".", highest + reserved)));

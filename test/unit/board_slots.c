@@ -9,32 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "relay/board.h"
 
 #define SLOTS 16
 #define THREADS 8
 #define ROUNDS 20000
 #define RACES 20000
-
-static int passed;
-static int failed;
-
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-/*
- * Counts a check and tells of one that fails.
- */
-static void
-check(bool condition, const char *text, int line)
-{
-	if (condition)
-		passed++;
-	else
-	{
-		failed++;
-		printf("board_slots.c:%d: not so: %s\n", line, text);
-	}
-}
 
 /*
  * Makes a board of our own.
@@ -379,6 +360,5 @@ main(void)
 	test_error_text();
 	test_at_the_same_time();
 	test_race_for_a_token();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return finish();
 }

@@ -343,5 +343,5 @@ main(void)
 	test_failing_write(EIO, JOURNAL_FAILED, 9 * 64 + 63, 9);
 	test_torn();
 	test_failing_begin();
-	return finish();
+	return finish_journal();
 }

@@ -255,6 +255,5 @@ main(void)
 	test_refused();
 	test_noise();
 	test_varints();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish_journal();
 }

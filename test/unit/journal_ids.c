@@ -125,5 +125,5 @@ main(void)
 	test_broken_file();
 	test_no_directory();
 	test_at_once();
-	return finish();
+	return finish_journal();
 }

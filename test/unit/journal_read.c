@@ -386,5 +386,5 @@ main(void)
 	test_noise();
 	test_list();
 	test_crc();
-	return finish();
+	return finish_journal();
 }

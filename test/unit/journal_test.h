@@ -16,29 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "journal/journal.h"
 #include "journal/record.h"
 
-static int passed;
-static int failed;
 static char directory[128];
-
-#define CHECK(condition) check((condition), #condition, __FILE__, __LINE__)
-
-/*
- * Counts a check and tells of one that fails.
- */
-static inline void
-check(bool condition, const char *text, const char *file, int line)
-{
-	if (condition)
-		passed++;
-	else
-	{
-		failed++;
-		printf("%s:%d: not so: %s\n", file, line, text);
-	}
-}
 
 /*
  * Empties the tests' directory, making it first.
@@ -70,15 +52,14 @@ clean_directory(void)
  * Ends a test program: says how it went, removes the directory.
  */
 static inline int
-finish(void)
+finish_journal(void)
 {
 	if (directory[0] != '\0')
 	{
 		clean_directory();
 		rmdir(directory);
 	}
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish();
 }
 
 /*

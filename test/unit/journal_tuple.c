@@ -135,5 +135,5 @@ main(void)
 	test_high_bytes();
 	test_count();
 	test_growth();
-	return finish();
+	return finish_journal();
 }

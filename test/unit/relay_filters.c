@@ -5,10 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "checks.h"
 #include "relay/process.h"
-
-static int passed;
-static int failed;
 
 /*
  * Makes a span of a string; NULL: a parameter that the client did not send.
@@ -23,7 +21,7 @@ span(const char *text)
  * Checks one session against two lists.
  */
 static void
-check(RelayFilter include, const char *in, const char *ex, const char *name, bool filtered)
+check_session(RelayFilter include, const char *in, const char *ex, const char *name, bool filtered)
 {
 	RelayConfig config;
 	WireSpan other = span("x");
@@ -53,25 +51,24 @@ main(void)
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 	{
-		check(kinds[i], "", "", "app", false);
-		check(kinds[i], "app", "", "app", false);
-		check(kinds[i], "app", "", "apps", true);
-		check(kinds[i], "ap", "", "app", true);
-		check(kinds[i], "app*", "", "apps", false);
-		check(kinds[i], "app*", "", "app", false);
-		check(kinds[i], "app*", "", "ap", true);
-		check(kinds[i], "*", "", "anything", false);
-		check(kinds[i], " a , app ,b", "", "app", false);
-		check(kinds[i], "a,,b", "", "", true);
-		check(kinds[i], "", "app", "app", true);
-		check(kinds[i], "", "app", "other", false);
-		check(kinds[i], "app*", "apps", "apps", true);
-		check(kinds[i], "app*", "apps", "app1", false);
-		check(kinds[i], "*", "*", "app", true);
-		check(kinds[i], "", "x*", NULL, false);
-		check(kinds[i], "app", "", NULL, true);
-		check(kinds[i], "App", "", "app", true);
+		check_session(kinds[i], "", "", "app", false);
+		check_session(kinds[i], "app", "", "app", false);
+		check_session(kinds[i], "app", "", "apps", true);
+		check_session(kinds[i], "ap", "", "app", true);
+		check_session(kinds[i], "app*", "", "apps", false);
+		check_session(kinds[i], "app*", "", "app", false);
+		check_session(kinds[i], "app*", "", "ap", true);
+		check_session(kinds[i], "*", "", "anything", false);
+		check_session(kinds[i], " a , app ,b", "", "app", false);
+		check_session(kinds[i], "a,,b", "", "", true);
+		check_session(kinds[i], "", "app", "app", true);
+		check_session(kinds[i], "", "app", "other", false);
+		check_session(kinds[i], "app*", "apps", "apps", true);
+		check_session(kinds[i], "app*", "apps", "app1", false);
+		check_session(kinds[i], "*", "*", "app", true);
+		check_session(kinds[i], "", "x*", NULL, false);
+		check_session(kinds[i], "app", "", NULL, true);
+		check_session(kinds[i], "App", "", "app", true);
 	}
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish();
 }

@@ -34,6 +34,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "relay/relay.h"
 #include "relay/tls_bundle.h"
 
@@ -47,8 +48,6 @@ static const uint8_t auth_ok[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0};
 
 static const uint8_t last_words[] = {'S', 0, 0, 0, 8, 'a', 0, 'b', 0};
 
-static int passed;
-static int failed;
 static char directory[] = "/tmp/pgwire_trace_unit.XXXXXX";
 
 /* What the server does, and what it saw. */
@@ -83,21 +82,6 @@ static struct
 	uint16_t port;
 	RelayConfig config;
 } relay;
-
-/*
- * Counts a check.
- */
-static void
-check(bool good, const char *what)
-{
-	if (good)
-		passed++;
-	else
-	{
-		failed++;
-		printf("FAILED %s\n", what);
-	}
-}
 
 /*
  * Returns a path in the test's directory.

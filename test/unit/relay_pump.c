@@ -20,13 +20,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "relay/process.h"
 
 #define STREAM (1024 * 1024)
 #define HELD 20000
 
-static int passed;
-static int failed;
 static uint32_t seed = 1;
 
 /* What the transport holds of a leg, and how it behaves. */
@@ -50,21 +49,6 @@ typedef struct End
 	size_t wrong;
 	bool is_shut;
 } End;
-
-/*
- * Counts a check.
- */
-static void
-check(bool good, const char *what)
-{
-	if (good)
-		passed++;
-	else
-	{
-		failed++;
-		printf("FAILED %s\n", what);
-	}
-}
 
 /*
  * Returns a number below a limit, the same in each run.
@@ -377,6 +361,5 @@ main(void)
 	run("awkward both", &client, &server);
 	run_end("an end behind bytes is passed on properly", false);
 	run_end("a cut behind bytes is passed on as a cut", true);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish();
 }

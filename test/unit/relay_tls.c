@@ -372,6 +372,5 @@ main(void)
 	test_off();
 	test_crowd();
 	end_relay();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish();
 }

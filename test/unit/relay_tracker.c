@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "relay/redact.h"
 #include "relay/tracker.h"
-
-static int passed;
-static int failed;
 
 #define MAX_EXCHANGES 64
 
@@ -365,21 +363,6 @@ steps(const char *name, const char *const *step, const char *expected)
 }
 
 /*
- * Checks a condition.
- */
-static void
-check(const char *name, bool condition)
-{
-	if (condition)
-		passed++;
-	else
-	{
-		failed++;
-		printf("FAILED %s\n", name);
-	}
-}
-
-/*
  * What was seen on a server, row by row, and the plain cases.
  */
 static void
@@ -445,7 +428,7 @@ test_steps(void)
 	const char *const end[] = {"F Q", "B C Z", "F X", NULL};
 
 	steps("late CopyData is a part of the exchange that failed", late, "Qd>GEZ dc> Q>TDCZ");
-	check("its number is the same", seen[0].no == seen[1].no && seen[1].part == 2);
+	check(seen[0].no == seen[1].no && seen[1].part == 2, "its number is the same");
 	start(&tracker);
 	tracker_frontend(&tracker, stream, build("Q", false, stream), 20);
 	tracker_frontend(&tracker, half, sizeof(half), 21);
@@ -453,21 +436,21 @@ test_steps(void)
 	tracker_frontend(&tracker, rest, sizeof(rest), 23);
 	tracker_end(&tracker, 30);
 	tracker_free(&tracker);
-	check("a CopyData that is cut by the end stays whole", matches("Q>GEZ dc>", got, sizeof(got)));
-	check("and no byte is counted twice",
-	      seen[0].request_bytes == 15 && seen[1].request_bytes == 13);
+	check(matches("Q>GEZ dc>", got, sizeof(got)), "a CopyData that is cut by the end stays whole");
+	check(seen[0].request_bytes == 15 && seen[1].request_bytes == 13,
+	      "and no byte is counted twice");
 	steps("skipped after the error was seen", skip, "PHQS>EZ Q>CZ");
 	steps("asynchronous messages", async, ">A Q>ACZ >SN");
-	check("their kind", strcmp(seen[0].kind, "async") == 0);
+	check(strcmp(seen[0].kind, "async") == 0, "their kind");
 	steps("copy in lock-step", copy, "PBESdcS>12GCZ");
 	steps("copy fails while data comes, sync swallowed", swallowed, "PBESdcS>12GEZ Q>CZ");
 	steps("copy fails before data comes", early, "PBES>12GEZ dc> S>Z Q>CZ");
 	steps("a ReadyForQuery too many is never taken for an answer", stray,
 	      "PBESdcS>12GEZ >Z? Q>CZ?");
 	steps("cut off in the middle", cut, "Q>CZ PBES>1");
-	check("it is incomplete", !seen[1].is_complete && seen[0].is_complete);
+	check(!seen[1].is_complete && seen[0].is_complete, "it is incomplete");
 	steps("terminate", end, "Q>CZ X>");
-	check("terminate's kind", strcmp(seen[1].kind, "terminate") == 0);
+	check(strcmp(seen[1].kind, "terminate") == 0, "terminate's kind");
 }
 
 /*
@@ -485,16 +468,16 @@ test_statements(void)
 	                            "B 1 2 C:INSERT_0_5/ 1 2 C:UPDATE_2/ Z", NULL};
 
 	steps("named statement", named, "PS>1Z BES>2CZ");
-	check("its text", strcmp(seen[1].query, "select 1") == 0);
+	check(strcmp(seen[1].query, "select 1") == 0, "its text");
 	steps("failed parse of a name in use", again, "PS>1Z PS>EZ BES>2CZ");
-	check("the first text stays", strcmp(seen[2].query, "good") == 0);
-	check("the failed one is shown where it failed", strcmp(seen[1].query, "bad") == 0);
-	check("its SQLSTATE", strcmp(seen[1].sqlstate, "42601") == 0);
+	check(strcmp(seen[2].query, "good") == 0, "the first text stays");
+	check(strcmp(seen[1].query, "bad") == 0, "the failed one is shown where it failed");
+	check(strcmp(seen[1].sqlstate, "42601") == 0, "its SQLSTATE");
 	steps("closed statement", closed, "PS>1Z CS>3Z BES>EZ");
-	check("is forgotten", seen[2].query[0] == 0);
+	check(seen[2].query[0] == 0, "is forgotten");
 	steps("two statements", both, "PBEPBES>12C12CZ");
-	check("counts add up", seen[0].rows == 7 && seen[0].statements == 2);
-	check("the first one's text", strcmp(seen[0].query, "a") == 0);
+	check(seen[0].rows == 7 && seen[0].statements == 2, "counts add up");
+	check(strcmp(seen[0].query, "a") == 0, "the first one's text");
 }
 
 /*
@@ -515,9 +498,9 @@ test_limits(void)
 	start(&tracker);
 	for (int i = 0; i < 70; i++)
 		tracker_frontend(&tracker, many, sizeof(many), 100 + i);
-	check("bare Syncs of a read are one entry", tracker.queue.count == 70);
-	check("reading stops for them", tracker_throttled(&tracker));
-	check("memory is bounded", budget.used < 1024 * 1024);
+	check(tracker.queue.count == 70, "bare Syncs of a read are one entry");
+	check(tracker_throttled(&tracker), "reading stops for them");
+	check(budget.used < 1024 * 1024, "memory is bounded");
 	tracker_end(&tracker, 1000);
 	tracker_free(&tracker);
 
@@ -525,23 +508,23 @@ test_limits(void)
 	len = build("B:// D:P/ E:/", false, batch);
 	for (int i = 0; i < 50000; i++)
 		tracker_frontend(&tracker, batch, len, 100);
-	check("what the server may keep to itself never stops reading", !tracker_throttled(&tracker));
-	check("the queue is bounded", tracker.queue.count <= TRACKER_QUEUE_LIMIT);
+	check(!tracker_throttled(&tracker), "what the server may keep to itself never stops reading");
+	check(tracker.queue.count <= TRACKER_QUEUE_LIMIT, "the queue is bounded");
 	tracker_frontend(&tracker, sync, 5, 200);
-	check("a Sync does", tracker_throttled(&tracker));
+	check(tracker_throttled(&tracker), "a Sync does");
 	tracker_end(&tracker, 1000);
 	tracker_free(&tracker);
 
 	start(&tracker);
 	tracker_frontend(&tracker, (const uint8_t *) "Q\200\0\0\0xxxx", 9, 100);
-	check("a negative length ends decoding", tracker.desynchronised);
+	check(tracker.desynchronised, "a negative length ends decoding");
 	tracker_frontend(&tracker, many, sizeof(many), 101);
 	tracker_end(&tracker, 1000);
 	tracker_free(&tracker);
 
 	start(&tracker);
 	tracker_frontend(&tracker, (const uint8_t *) "d\177\377\377\377xxxx", 9, 100);
-	check("a length of 2 GB takes no memory", budget.used < 1024 * 1024);
+	check(budget.used < 1024 * 1024, "a length of 2 GB takes no memory");
 	tracker_end(&tracker, 1000);
 	tracker_free(&tracker);
 }
@@ -588,7 +571,7 @@ test_keys(void)
 		tracker_end(&tracker, 100);
 		tracker_free(&tracker);
 	}
-	check("cancel keys of 4 to 256 bytes", all);
+	check(all, "cancel keys of 4 to 256 bytes");
 }
 
 /*
@@ -652,11 +635,11 @@ test_anything(void)
 		conserved &= tracker.request_bytes == before + sent[0];
 		tracker_free(&tracker);
 	}
-	check("each byte is in one exchange", conserved);
-	check("and in its chunks", passages);
-	check("long exchanges are recorded in parts", part_count > 1000);
-	check("which cut no message", parts_whole);
-	check("which are in the order of time", passages_in_order);
+	check(conserved, "each byte is in one exchange");
+	check(passages, "and in its chunks");
+	check(part_count > 1000, "long exchanges are recorded in parts");
+	check(parts_whole, "which cut no message");
+	check(passages_in_order, "which are in the order of time");
 }
 
 /*
@@ -690,8 +673,8 @@ test_many(void)
 	feed_many(&tracker, false, "c", many);
 	feed_many(&tracker, false, "S", 1);
 	feed_many(&tracker, true, "1 2 G E Z", 1);
-	check("an end of COPY is dropped as often as it came",
-	      seen_count == 1 && seen[0].request_bytes > 5 * many && !seen[0].uncertain);
+	check(seen_count == 1 && seen[0].request_bytes > 5 * many && !seen[0].uncertain,
+	      "an end of COPY is dropped as often as it came");
 	tracker_end(&tracker, 100);
 	tracker_free(&tracker);
 
@@ -700,8 +683,8 @@ test_many(void)
 	feed_many(&tracker, false, "d:a c", many);
 	feed_many(&tracker, true, "G C", many);
 	feed_many(&tracker, true, "Z", 1);
-	check("a Query copies in as often as it says",
-	      seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain);
+	check(seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain,
+	      "a Query copies in as often as it says");
 	tracker_end(&tracker, 100);
 	tracker_free(&tracker);
 
@@ -717,8 +700,8 @@ test_many(void)
 	}
 	tracker_frontend(&tracker, (const uint8_t *) "c\0\0\0\4", 5, 20 + 2 * many);
 	tracker_backend(&tracker, (const uint8_t *) "C\0\0\0\13COPY 1\0Z\0\0\0\5I", 18, 21 + 2 * many);
-	check("Syncs that a COPY has swallowed",
-	      seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain);
+	check(seen_count == 1 && seen[0].request_bytes > 11 * many && !seen[0].uncertain,
+	      "Syncs that a COPY has swallowed");
 	tracker_end(&tracker, 30 + 2 * many);
 	tracker_free(&tracker);
 }
@@ -756,7 +739,7 @@ test_many_statements(void)
 			found += seen_count == 1 && strcmp(seen[0].query, tokens) == 0;
 		}
 	}
-	check("each statement's text is found", found == 2 * many);
+	check(found == 2 * many, "each statement's text is found");
 	tracker_end(&tracker, 100);
 	tracker_free(&tracker);
 }
@@ -780,8 +763,8 @@ test_many_executes(void)
 	feed_many(&tracker, false, "S", 1);
 	feed_many(&tracker, true, "s", many);
 	feed_many(&tracker, true, "Z", 1);
-	check("a portal goes on as often as it is executed",
-	      seen_count == 1 && seen[0].request_bytes > 6 * many && !seen[0].uncertain);
+	check(seen_count == 1 && seen[0].request_bytes > 6 * many && !seen[0].uncertain,
+	      "a portal goes on as often as it is executed");
 	tracker_end(&tracker, 100);
 	tracker_free(&tracker);
 	texts.rules = NULL;
@@ -805,7 +788,6 @@ main(void)
 	test_many_executes();
 	exchange_pool_free(&pool);
 	text_pool_free(&texts);
-	check("all memory is given back", budget.used == 0);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	check(budget.used == 0, "all memory is given back");
+	return finish();
 }

@@ -12,29 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "replay/compare.h"
 #include "replay/plan.h"
 
 #define ANSWER_SIZE 4096
 #define HOSTILE_ROUNDS 20000
-
-static int passed;
-static int failed;
-
-/*
- * Counts a check.
- */
-static void
-check(bool good, const char *what)
-{
-	if (good)
-		passed++;
-	else
-	{
-		failed++;
-		printf("failed: %s\n", what);
-	}
-}
 
 /*
  * Appends an integer.
@@ -317,6 +300,5 @@ main(void)
 	run_columns();
 	run_hostile();
 	run_plan();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish();
 }

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "replay/child_main.h"
 #include "replay/compare.h"
 #include "replay/link.h"
@@ -30,24 +31,7 @@
 #define EXCHANGES 4 /* of each */
 #define TEST_SECONDS 60
 
-static int passed;
-static int failed;
 static char directory[64];
-
-/*
- * Counts a check.
- */
-static void
-check(bool good, const char *what)
-{
-	if (good)
-		passed++;
-	else
-	{
-		failed++;
-		printf("failed: %s\n", what);
-	}
-}
 
 /* ---- the target ---- */
 
@@ -542,6 +526,5 @@ main(void)
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", directory);
 	unlink(path);
 	rmdir(directory);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return finish();
 }

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "wire/list.h"
-#include "wire_check.h"
 
 #define PAGE "docs/messages.md"
 
@@ -220,8 +220,8 @@ test_page(const char *page)
 	print_list(out);
 	list = read_all(out);
 	fclose(out);
-	check(PAGE " has the list; if not: make docs/messages.md",
-	      mark && strlen(list) > 1000 && strcmp(mark, list) == 0);
+	check(mark && strlen(list) > 1000 && strcmp(mark, list) == 0,
+	      PAGE " has the list; if not: make docs/messages.md");
 	free(list);
 }
 
@@ -254,10 +254,10 @@ test_documented(void)
 				rows++;
 				found[id]++;
 			}
-		check(documented[i].name, rows == 1);
+		check(rows == 1, documented[i].name);
 	}
 	for (int id = 1; id < WIRE_MSG_COUNT; id++)
-		check(wire_types[id].name, found[id] == 1);
+		check(found[id] == 1, wire_types[id].name);
 }
 
 int

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "wire/stream.h"
 #include "wire/wire.h"
-#include "wire_check.h"
 
 /* Bytes of a stream of some messages: types Q S d Z, body lengths 5 0 3 1. */
 static const uint8_t stream[] = "Q\0\0\0\11hell\0S\0\0\0\4d\0\0\0\7abcZ\0\0\0\5I";
@@ -75,7 +75,7 @@ test_splits(void)
 			ok &= found.len == sizeof(expected) - 1 &&
 			      memcmp(found.text, expected, found.len) == 0 && framer.have == 0;
 		}
-	check("every split in three", ok);
+	check(ok, "every split in three");
 }
 
 /*
@@ -89,7 +89,7 @@ test_single_bytes(void)
 
 	for (size_t i = 0; i < STREAM_LEN; i++)
 		frame_piece(&framer, stream + i, 1, &found);
-	check("byte by byte", found.len == 17 && memcmp(found.text, "Qhell\0;S;dabc;ZI;", 17) == 0);
+	check(found.len == 17 && memcmp(found.text, "Qhell\0;S;dabc;ZI;", 17) == 0, "byte by byte");
 }
 
 /*
@@ -102,12 +102,12 @@ test_length(const char *what, const char *header, bool bad)
 	WireFrame frame;
 	size_t used = wire_frame_next(&framer, (const uint8_t *) header, 5, &frame);
 
-	check(what, frame.bad == bad && used <= 5);
-	check(what, bad || frame.begins);
+	check(frame.bad == bad && used <= 5, what);
+	check(bad || frame.begins, what);
 	if (!bad)
 		return;
 	used = wire_frame_next(&framer, (const uint8_t *) "S\0\0\0\4", 5, &frame);
-	check(what, frame.bad && used == 0);
+	check(frame.bad && used == 0, what);
 }
 
 /*
@@ -128,10 +128,10 @@ test_limit(const char *what, WireDirection direction, char type, uint32_t limit)
 		WireMessage message;
 
 		wire_frame_next(&framer, header, 5, &frame);
-		check(what, frame.bad == (more == 1) && frame.begins == (more == 0));
+		check(frame.bad == (more == 1) && frame.begins == (more == 0), what);
 		wire_stream_begin(&phases, direction, WIRE_PHASE_NORMAL);
 		wire_stream_next(&phases, direction, header, 5, &message);
-		check(what, message.form == (more ? WIRE_FORM_OPAQUE : WIRE_FORM_CUT) && message.size == 5);
+		check(message.form == (more ? WIRE_FORM_OPAQUE : WIRE_FORM_CUT) && message.size == 5, what);
 	}
 }
 
@@ -149,8 +149,8 @@ test_startup_limit(void)
 
 		wire_stream_begin(&phases, WIRE_FRONTEND, WIRE_PHASE_STARTUP);
 		wire_stream_next(&phases, WIRE_FRONTEND, packet, sizeof(packet), &message);
-		check("a startup packet's limit",
-		      message.form == (length > 10000 ? WIRE_FORM_OPAQUE : WIRE_FORM_CUT));
+		check(message.form == (length > 10000 ? WIRE_FORM_OPAQUE : WIRE_FORM_CUT),
+		      "a startup packet's limit");
 	}
 }
 
@@ -184,28 +184,29 @@ test_decode(void)
 	WireSpan span;
 	size_t at = 0;
 
-	check("Parse whole", wire_decode(WIRE_MSG_Parse, parse, sizeof(parse) - 1, values) == 3 &&
-	                         values[WIRE_Parse_query].complete &&
-	                         values[WIRE_Parse_query].bytes.len == 9);
-	check("Parse cut in its text", wire_decode(WIRE_MSG_Parse, parse, 6, values) == 2 &&
-	                                   !values[WIRE_Parse_query].complete &&
-	                                   values[WIRE_Parse_query].bytes.len == 3);
-	check("Parse cut in its name", wire_decode(WIRE_MSG_Parse, parse, 1, values) == 1 &&
-	                                   !values[WIRE_Parse_statement].complete &&
-	                                   values[WIRE_Parse_query].bytes.data == NULL);
-	check("no bytes", wire_decode(WIRE_MSG_Parse, NULL, 0, values) == 1);
+	check(wire_decode(WIRE_MSG_Parse, parse, sizeof(parse) - 1, values) == 3 &&
+	          values[WIRE_Parse_query].complete && values[WIRE_Parse_query].bytes.len == 9,
+	      "Parse whole");
+	check(wire_decode(WIRE_MSG_Parse, parse, 6, values) == 2 &&
+	          !values[WIRE_Parse_query].complete && values[WIRE_Parse_query].bytes.len == 3,
+	      "Parse cut in its text");
+	check(wire_decode(WIRE_MSG_Parse, parse, 1, values) == 1 &&
+	          !values[WIRE_Parse_statement].complete && values[WIRE_Parse_query].bytes.data == NULL,
+	      "Parse cut in its name");
+	check(wire_decode(WIRE_MSG_Parse, NULL, 0, values) == 1, "no bytes");
 	wire_decode(WIRE_MSG_AuthenticationMD5Password, salt, sizeof(salt) - 1, values);
-	check("behind an authentication code",
-	      values[WIRE_AuthenticationMD5Password_salt].bytes.len == 4 &&
-	          memcmp(values[WIRE_AuthenticationMD5Password_salt].bytes.data, "salt", 4) == 0);
-	check("an error's code",
-	      wire_error_field((const uint8_t *) "SERROR\0C42P01\0Mx\0", 17, 'C', &span) &&
-	          span.len == 5 && memcmp(span.data, "42P01", 5) == 0);
-	check("an error without it", !wire_error_field((const uint8_t *) "SERROR\0", 8, 'C', &span));
-	check("a pair", wire_pair_next((WireSpan){(const uint8_t *) "a\0b\0c", 6}, &at, &span, &span) &&
-	                    at == 4 && span.len == 1);
-	check("half a pair",
-	      !wire_pair_next((WireSpan){(const uint8_t *) "a\0b\0c", 6}, &at, &span, &span));
+	check(values[WIRE_AuthenticationMD5Password_salt].bytes.len == 4 &&
+	          memcmp(values[WIRE_AuthenticationMD5Password_salt].bytes.data, "salt", 4) == 0,
+	      "behind an authentication code");
+	check(wire_error_field((const uint8_t *) "SERROR\0C42P01\0Mx\0", 17, 'C', &span) &&
+	          span.len == 5 && memcmp(span.data, "42P01", 5) == 0,
+	      "an error's code");
+	check(!wire_error_field((const uint8_t *) "SERROR\0", 8, 'C', &span), "an error without it");
+	check(wire_pair_next((WireSpan){(const uint8_t *) "a\0b\0c", 6}, &at, &span, &span) &&
+	          at == 4 && span.len == 1,
+	      "a pair");
+	check(!wire_pair_next((WireSpan){(const uint8_t *) "a\0b\0c", 6}, &at, &span, &span),
+	      "half a pair");
 }
 
 /*
@@ -214,7 +215,7 @@ test_decode(void)
 static void
 test_tag(const char *tag, int64_t rows)
 {
-	check(tag, wire_tag_rows(tag, strlen(tag)) == rows);
+	check(wire_tag_rows(tag, strlen(tag)) == rows, tag);
 }
 
 int
@@ -241,9 +242,10 @@ main(void)
 	test_tag("12", -1);
 	test_tag("", -1);
 	len = wire_put_error(error, sizeof(error), "FATAL", "53300", "no");
-	check("an error", len == 31 && error[0] == 'E' && error[4] == 30 && error[len - 1] == 0);
-	check("no room for an error", wire_put_error(error, 30, "FATAL", "53300", "no") == 0 &&
-	                                  wire_put_error(error, 3, "FATAL", "53300", "no") == 0);
+	check(len == 31 && error[0] == 'E' && error[4] == 30 && error[len - 1] == 0, "an error");
+	check(wire_put_error(error, 30, "FATAL", "53300", "no") == 0 &&
+	          wire_put_error(error, 3, "FATAL", "53300", "no") == 0,
+	      "no room for an error");
 	test_startup_limit();
 	return finish();
 }

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "wire/wire.h"
-#include "wire_check.h"
 
 /*
  * Tests that a text becomes another.
@@ -25,10 +25,10 @@ test_with(const char *text, bool standard_strings, const char *expected)
 	if (n != strlen(expected) || memcmp(out, expected, n) != 0)
 	{
 		printf("   got: %.*s\nwanted: %s\n", (int) n, out, expected);
-		check(text, false);
+		check(false, text);
 	}
 	else
-		check(text, true);
+		check(true, text);
 }
 
 static void
@@ -73,7 +73,8 @@ main(void)
 	test("select 'caf\303\251', caf\303\251", "select $1, caf\303\251");
 	test("a-1", "a-$1");
 	test("select '{}'::jsonb->>'a'", "select $1::jsonb->>$2");
-	check("cut to size", wire_normalise("select 1, 2", 11, true, out, sizeof(out)) == 8 &&
-	                         memcmp(out, "select $", 8) == 0);
+	check(wire_normalise("select 1, 2", 11, true, out, sizeof(out)) == 8 &&
+	          memcmp(out, "select $", 8) == 0,
+	      "cut to size");
 	return finish();
 }

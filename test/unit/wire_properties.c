@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "wire/stream.h"
 #include "wire/walk.h"
-#include "wire_check.h"
 
 /* of the sanitizer's runtime, which has no header everywhere */
 extern int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *,
@@ -220,7 +220,7 @@ test_single_bytes(const char *what, const Stream *stream, Digest expected)
 
 	for (size_t i = 0; i < stream->len; i++)
 		cuts[i] = i;
-	check(what, is_equal(decode_in_pieces(stream, cuts, stream->len), expected));
+	check(is_equal(decode_in_pieces(stream, cuts, stream->len), expected), what);
 }
 
 /*
@@ -233,7 +233,7 @@ test_every_cut(const char *what, const Stream *stream, Digest expected)
 
 	for (size_t cut = 0; cut <= stream->len; cut++)
 		ok &= is_equal(decode_in_pieces(stream, &cut, 1), expected);
-	check(what, ok);
+	check(ok, what);
 }
 
 /*
@@ -260,7 +260,7 @@ test_random_cuts(const char *what, const Stream *stream, Digest expected)
 		}
 		ok &= is_equal(decode_in_pieces(stream, cuts, count), expected);
 	}
-	check(what, ok);
+	check(ok, what);
 }
 
 /*
@@ -296,7 +296,7 @@ test_direction(WireDirection direction)
 	for (size_t i = 0; i < SAMPLES; i++)
 		append_sample(&stream, &samples[i]);
 	expected = decode_at_once(&stream);
-	check("the samples are messages", expected.messages > 15 && stream.len < 4096);
+	check(expected.messages > 15 && stream.len < 4096, "the samples are messages");
 	test_single_bytes("byte by byte", &stream, expected);
 	test_every_cut("cut at every byte", &stream, expected);
 	while (stream.len < 3 * 4096)
@@ -318,7 +318,7 @@ test_allocations(void)
 	long before = allocations;
 	void *volatile one = malloc(1);
 
-	check("allocations are counted", allocations == before + 1);
+	check(allocations == before + 1, "allocations are counted");
 	free(one);
 	before = allocations;
 	for (size_t i = 0; i < SAMPLES; i++)
@@ -337,14 +337,14 @@ test_allocations(void)
 		wire_mask_body(id, body, sample->body_len, true);
 		wire_normalise(sample->body, sample->body_len, true, out, sizeof(out));
 	}
-	check("nothing is allocated", allocations == before);
+	check(allocations == before, "nothing is allocated");
 }
 
 int
 main(void)
 {
-	check("allocations can be counted",
-	      __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free) != 0);
+	check(__sanitizer_install_malloc_and_free_hooks(on_malloc, on_free) != 0,
+	      "allocations can be counted");
 	test_direction(WIRE_FRONTEND);
 	test_direction(WIRE_BACKEND);
 	test_allocations();

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "wire/wire.h"
-#include "wire_check.h"
 
 /*
  * Tells whether a value is left, other than in the columns that stay.
@@ -32,10 +32,10 @@ gone(const char *what, WireMessageId id, const char *bytes, size_t len)
 
 		memcpy(copy, bytes, cut);
 		wire_redact_values(id, copy, cut, NULL, 0);
-		check(what, !has_value(copy, cut));
+		check(!has_value(copy, cut), what);
 		if (cut == len)
 			for (size_t i = 0; i < len; i++)
-				check(what, bytes[i] == 'Z' ? copy[i] == '*' : copy[i] == (uint8_t) bytes[i]);
+				check(bytes[i] == 'Z' ? copy[i] == '*' : copy[i] == (uint8_t) bytes[i], what);
 		free(copy);
 	}
 }
@@ -60,15 +60,15 @@ test_values(void)
 	gone("CopyData", WIRE_MSG_CopyData, "ZZZ", 3);
 	memcpy(copy, row, sizeof(row));
 	wire_redact_values(WIRE_MSG_DataRow, copy, sizeof(row) - 1, second, 3);
-	check("columns that stay", copy[6] == 'Z' && copy[15] == '*' && copy[17] == '*');
+	check(copy[6] == 'Z' && copy[15] == '*' && copy[17] == '*', "columns that stay");
 	memcpy(copy, row, sizeof(row));
 	wire_redact_values(WIRE_MSG_DataRow, copy, sizeof(row) - 1, second, 1);
-	check("columns that nobody told of go", copy[6] == 'Z' && copy[15] == '*');
+	check(copy[6] == 'Z' && copy[15] == '*', "columns that nobody told of go");
 	/* a length that makes no sense: what is behind it can't be read, and goes */
 	memcpy(copy, row, sizeof(row));
 	copy[3] = 0x70;
 	wire_redact_values(WIRE_MSG_DataRow, copy, sizeof(row) - 1, NULL, 0);
-	check("nonsense", !has_value(copy, sizeof(row) - 1));
+	check(!has_value(copy, sizeof(row) - 1), "nonsense");
 }
 
 /*
@@ -84,7 +84,7 @@ constants(const char *text, const char *expected)
 	wire_redact_constants(copy, len, true);
 	if (memcmp(copy, expected, len) != 0)
 		printf("   got: %.*s\n", (int) len, copy);
-	check(text, len == strlen(expected) && memcmp(copy, expected, len) == 0);
+	check(len == strlen(expected) && memcmp(copy, expected, len) == 0, text);
 	free(copy);
 }
 
@@ -94,7 +94,7 @@ constants(const char *text, const char *expected)
 static void
 names(const char *text, bool expected)
 {
-	check(text, wire_text_names(text, strlen(text), true, "card") == expected);
+	check(wire_text_names(text, strlen(text), true, "card") == expected, text);
 }
 
 /*
@@ -111,12 +111,13 @@ prose(const char *sqlstate, const char *message, const char *expected)
 	WireSpan field;
 
 	wire_redact_prose((uint8_t *) body, (size_t) len);
-	check(message, wire_error_field((uint8_t *) body, (size_t) len, 'M', &field) &&
-	                   field.len == strlen(expected) &&
-	                   memcmp(field.data, expected, field.len) == 0);
-	check("nothing of the rest is left", !has_value((uint8_t *) body, (size_t) len));
-	check("the routine is", wire_error_field((uint8_t *) body, (size_t) len, 'R', &field) &&
-	                            field.len == 7 && memcmp(field.data, "routine", 7) == 0);
+	check(wire_error_field((uint8_t *) body, (size_t) len, 'M', &field) &&
+	          field.len == strlen(expected) && memcmp(field.data, expected, field.len) == 0,
+	      message);
+	check(!has_value((uint8_t *) body, (size_t) len), "nothing of the rest is left");
+	check(wire_error_field((uint8_t *) body, (size_t) len, 'R', &field) && field.len == 7 &&
+	          memcmp(field.data, "routine", 7) == 0,
+	      "the routine is");
 }
 
 int

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "checks.h"
 #include "wire/wire.h"
-#include "wire_check.h"
 
 static const char *const secrets[] = {"s3cret", "t0psecret"};
 
@@ -57,13 +57,13 @@ hidden(const char *text)
 		if (holds_secret(copy, cut) || (cut == len && !masked))
 		{
 			printf("   got: %.*s\n", (int) cut, copy);
-			check(text, false);
+			check(false, text);
 			free(copy);
 			return;
 		}
 		free(copy);
 	}
-	check(text, true);
+	check(true, text);
 }
 
 /*
@@ -77,7 +77,7 @@ untouched(const char *text)
 
 	if (masked)
 		printf("   got: %.*s\n", (int) strlen(text), copy);
-	check(text, !masked && memcmp(copy, text, strlen(text)) == 0);
+	check(!masked && memcmp(copy, text, strlen(text)) == 0, text);
 	free(copy);
 }
 
@@ -92,7 +92,7 @@ becomes(const char *text, const char *expected)
 
 	if (memcmp(copy, expected, strlen(text)) != 0)
 		printf("   got: %.*s\n", (int) strlen(text), copy);
-	check(text, masked && memcmp(copy, expected, strlen(text)) == 0);
+	check(masked && memcmp(copy, expected, strlen(text)) == 0, text);
 	free(copy);
 }
 
@@ -195,10 +195,10 @@ test_settings(void)
 	bool masked;
 	char *copy = masked_copy(text, sizeof(text) - 1, true, &masked);
 
-	check("a backslash, standard", masked && !holds_secret(copy, sizeof(text) - 1));
+	check(masked && !holds_secret(copy, sizeof(text) - 1), "a backslash, standard");
 	free(copy);
 	copy = masked_copy(text, sizeof(text) - 1, false, &masked);
-	check("a backslash, not standard", masked && !holds_secret(copy, sizeof(text) - 1));
+	check(masked && !holds_secret(copy, sizeof(text) - 1), "a backslash, not standard");
 	free(copy);
 }
 
@@ -228,7 +228,7 @@ test_hostile(void)
 		memcpy(text, "dblink\\1", 8); /* it is read at all, and both ways */
 		wire_mask_query(text, len, true);
 	}
-	check("a quarter of a megabyte of anything", clock() - begin < 10 * CLOCKS_PER_SEC);
+	check(clock() - begin < 10 * CLOCKS_PER_SEC, "a quarter of a megabyte of anything");
 	free(text);
 }
 
@@ -242,7 +242,7 @@ body(WireMessageId id, const char *bytes, size_t len, const char *expected)
 
 	memcpy(copy, bytes, len);
 	wire_mask_body(id, copy, len, true);
-	check(wire_name_of(id), memcmp(copy, expected, len) == 0);
+	check(memcmp(copy, expected, len) == 0, wire_name_of(id));
 	free(copy);
 }
 
@@ -294,11 +294,11 @@ test_errors(void)
 	    "SERROR\0Wwhere SQL statement \"alter role r password 's3cret'\"\0";
 	static const char harmless[] = "SERROR\0Mpassword of role \"create\" is too short\0\0";
 
-	check("a context with a password",
-	      wire_error_secret((const uint8_t *) context, sizeof(context) - 1));
-	check("the same, cut", wire_error_secret((const uint8_t *) context, sizeof(context) - 8));
-	check("a word alone", !wire_error_secret((const uint8_t *) harmless, sizeof(harmless) - 1));
-	check("nothing", !wire_error_secret(NULL, 0));
+	check(wire_error_secret((const uint8_t *) context, sizeof(context) - 1),
+	      "a context with a password");
+	check(wire_error_secret((const uint8_t *) context, sizeof(context) - 8), "the same, cut");
+	check(!wire_error_secret((const uint8_t *) harmless, sizeof(harmless) - 1), "a word alone");
+	check(!wire_error_secret(NULL, 0), "nothing");
 }
 
 int

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks.h"
 #include "wire/stream.h"
 #include "wire/walk.h"
-#include "wire_check.h"
 
 /* A body being written from events. */
 typedef struct Writer
@@ -276,11 +276,11 @@ test_whole(const Sample *sample)
 
 	wire_stream_begin(&phases, sample->direction, sample->phase);
 	wire_stream_next(&phases, sample->direction, bytes, len, &message);
-	check(sample->name, message.form == WIRE_FORM_WHOLE && message.id == sample->id);
-	check(sample->name, message.size == len);
-	check(sample->name, writes_again(sample, message.body.data, message.body.len, &well_formed));
-	check(sample->name, well_formed);
-	check(sample->name, last_part == wire_types[sample->part].key);
+	check(message.form == WIRE_FORM_WHOLE && message.id == sample->id, sample->name);
+	check(message.size == len, sample->name);
+	check(writes_again(sample, message.body.data, message.body.len, &well_formed), sample->name);
+	check(well_formed, sample->name);
+	check(last_part == wire_types[sample->part].key, sample->name);
 	free(bytes);
 }
 
@@ -304,17 +304,17 @@ test_cut(const Sample *sample)
 		wire_stream_begin(&phases, sample->direction, sample->phase);
 		wire_stream_next(&phases, sample->direction, bytes, cut, &message);
 		if (message.form != WIRE_FORM_CUT || message.size != cut)
-			check(sample->name, false);
+			check(false, sample->name);
 		free(bytes);
 		if (cut < header)
 			continue;
 		bytes = exact_copy(whole + header, cut - header);
 		if (!writes_again(sample, bytes, cut - header, &well_formed))
-			check(sample->name, false);
+			check(false, sample->name);
 		free(bytes);
 	}
 	free(whole);
-	check(sample->name, true);
+	check(true, sample->name);
 }
 
 /*
@@ -339,7 +339,7 @@ test_hostile(const Sample *sample)
 			ok &= writes_again(sample, body, len, &well_formed);
 			body[at] = before;
 		}
-	check(sample->name, ok);
+	check(ok, sample->name);
 	free(body);
 }
 
@@ -357,11 +357,11 @@ test_coverage(void)
 
 		for (size_t i = 0; i < SAMPLES; i++)
 			found |= (int) samples[i].id == id || (int) samples[i].part == id;
-		check(type->name, found);
-		check(type->name, type->help[0] && type->directions != 0);
-		check(type->name, type->phases & (1u << WIRE_PHASE_IN_XLOG_DATA)
-		                      ? type->since >= 1 && type->since <= 4
-		                      : type->since >= 30);
+		check(found, type->name);
+		check(type->help[0] && type->directions != 0, type->name);
+		check(type->phases & (1u << WIRE_PHASE_IN_XLOG_DATA) ? type->since >= 1 && type->since <= 4
+		                                                     : type->since >= 30,
+		      type->name);
 		for (int phase = WIRE_PHASE_PASSWORD; phase < WIRE_PLACE_COUNT; phase++)
 			for (int direction = 0; direction < 2; direction++)
 			{
@@ -372,7 +372,7 @@ test_coverage(void)
 				if ((int) wire_type_of(direction ? WIRE_BACKEND : WIRE_FRONTEND,
 				                       WIRE_TYPE_BYTE(type->type), (WirePhase) phase, code,
 				                       4) != id)
-					check(type->name, false);
+					check(false, type->name);
 			}
 	}
 }
@@ -412,11 +412,11 @@ test_counts(void)
 	{
 		WireWalk walk = {.reason = NULL};
 
-		check(wire_name_of(lists[i].id),
-		      !wire_walk(lists[i].id, (const uint8_t *) lists[i].body, lists[i].len, &walk, NULL,
+		check(!wire_walk(lists[i].id, (const uint8_t *) lists[i].body, lists[i].len, &walk, NULL,
 		                 NULL) &&
 		          strcmp(walk.reason, "a list is longer than the message") == 0 &&
-		          walk.at == lists[i].at);
+		          walk.at == lists[i].at,
+		      wire_name_of(lists[i].id));
 	}
 }
 
@@ -429,35 +429,35 @@ test_phases(void)
 	static const uint8_t ok[4] = {0};
 	WirePhases phases;
 
-	check("'p' is nothing in normal phase",
-	      wire_type_of(WIRE_FRONTEND, 'p', WIRE_PHASE_NORMAL, NULL, 0) == WIRE_MSG_Unknown);
-	check("'p' is nothing from the backend",
-	      wire_type_of(WIRE_BACKEND, 'p', WIRE_PHASE_SASL, NULL, 0) == WIRE_MSG_Unknown);
-	check("an authentication code out of range",
-	      wire_type_of(WIRE_BACKEND, 'R', WIRE_PHASE_NORMAL, (const uint8_t *) "\0\0\0\377", 4) ==
-	          WIRE_MSG_Unknown);
-	check("an authentication code cut short",
-	      wire_type_of(WIRE_BACKEND, 'R', WIRE_PHASE_NORMAL, ok, 3) == WIRE_MSG_Unknown);
+	check(wire_type_of(WIRE_FRONTEND, 'p', WIRE_PHASE_NORMAL, NULL, 0) == WIRE_MSG_Unknown,
+	      "'p' is nothing in normal phase");
+	check(wire_type_of(WIRE_BACKEND, 'p', WIRE_PHASE_SASL, NULL, 0) == WIRE_MSG_Unknown,
+	      "'p' is nothing from the backend");
+	check(wire_type_of(WIRE_BACKEND, 'R', WIRE_PHASE_NORMAL, (const uint8_t *) "\0\0\0\377", 4) ==
+	          WIRE_MSG_Unknown,
+	      "an authentication code out of range");
+	check(wire_type_of(WIRE_BACKEND, 'R', WIRE_PHASE_NORMAL, ok, 3) == WIRE_MSG_Unknown,
+	      "an authentication code cut short");
 
 	wire_stream_begin(&phases, WIRE_FRONTEND, WIRE_PHASE_STARTUP);
 	phases.is_alone = false;
 	pass(&phases, WIRE_FRONTEND, WIRE_MSG_GSSENCRequest);
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_SSLResponse);
-	check("one request, one answer", phases.back == WIRE_PHASE_NORMAL);
+	check(phases.back == WIRE_PHASE_NORMAL, "one request, one answer");
 	pass(&phases, WIRE_FRONTEND, WIRE_MSG_SSLRequest);
-	check("another request, another answer", phases.back == WIRE_PHASE_SSL_ANSWER);
+	check(phases.back == WIRE_PHASE_SSL_ANSWER, "another request, another answer");
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_SSLResponse);
 	pass(&phases, WIRE_FRONTEND, WIRE_MSG_StartupMessage);
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_AuthenticationSASL);
-	check("SASL begins", phases.front == WIRE_PHASE_SASL_INITIAL);
+	check(phases.front == WIRE_PHASE_SASL_INITIAL, "SASL begins");
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_AuthenticationSASLContinue);
-	check("SASL goes on", phases.front == WIRE_PHASE_SASL);
+	check(phases.front == WIRE_PHASE_SASL, "SASL goes on");
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_AuthenticationOk);
-	check("let in", phases.front == WIRE_PHASE_NORMAL);
+	check(phases.front == WIRE_PHASE_NORMAL, "let in");
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_CopyInResponse);
-	check("COPY begins", phases.front == WIRE_PHASE_COPY);
+	check(phases.front == WIRE_PHASE_COPY, "COPY begins");
 	pass(&phases, WIRE_BACKEND, WIRE_MSG_ErrorResponse);
-	check("COPY fails", phases.front == WIRE_PHASE_NORMAL);
+	check(phases.front == WIRE_PHASE_NORMAL, "COPY fails");
 }
 
 int
