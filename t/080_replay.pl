@@ -5,19 +5,14 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay');
-my $target = PostgreSQL::Test::Cluster->new('replay_target');
-
-$target->init;
-$target->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\nmax_connections = 100\n");
-$target->start;
-
-my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
+my $server = PgwireTrace::Replay->start('replay', target => "max_connections = 100\n", agrees => 0);
+my $target = $server->target;
+my $conninfo = $server->conninfo;
 my $setup = <<'SQL';
 drop table if exists item, place cascade;
 drop function if exists label(int);
@@ -30,76 +25,40 @@ SQL
 
 sub reset_all
 {
-	$_->safe_psql('postgres', $setup) for $server->node, $target;
+	$server->both($setup);
 }
 
-# Starts a replay and waits for its end; returns its number.
-sub replay
-{
-	my ($arguments) = @_;
-	my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', $arguments)");
-
-	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', "run $run ends");
-	return $run;
-}
-
-# Checks that nothing of a run is unaccounted for, by the record and by the run's own rows.
-sub check_conserved
+# Checks that what a run captured is what was recorded of its sessions.
+sub check_captured
 {
 	my ($run, $sessions) = @_;
 
-	is($server->sql(<<"SQL"), 't', "run $run: captured = sent + filtered + skipped + unsent");
-select r.captured = r.sent + r.filtered + r.skipped + r.unsent and r.unsent >= 0
-   and r.captured = (select count(distinct (session_id, exchange_no)) from pgwire_trace.exchange
-                      where kind not in ('startup', 'terminate', 'async') and session_id in ($sessions))
-   and r.sent = (select count(*) from pgwire_trace.replay_run_exchange e
-                  where e.run_id = r.run_id and outcome = 'sent')
-   and r.sent = (select count(distinct (session_id, exchange_no)) from pgwire_trace.replay_run_exchange e
-                  where e.run_id = r.run_id and outcome = 'sent')
-   and r.captured = (select sum(captured) from pgwire_trace.replay_run_session s where s.run_id = r.run_id)
-   and (p.captured, p.sent, p.filtered, p.skipped, p.unsent)
-       = (r.captured, r.sent, r.filtered, r.skipped, r.unsent)
-  from pgwire_trace.replay_run r join pgwire_trace.replay_progress p using (run_id)
- where r.run_id = $run
-SQL
+	is($server->of_run($run, 'captured'), $server->sql('select count(distinct (session_id, exchange_no))'
+		  . ' from pgwire_trace.exchange where kind not in ($$startup$$, $$terminate$$, $$async$$)'
+		  . " and session_id in ($sessions)"), "run $run: all of the record");
 	return;
-}
-
-# Returns the verdicts of a run: exchange:verdict, with < and the cause behind what is no root.
-sub verdicts
-{
-	my ($run) = @_;
-	return $server->sql("select coalesce(string_agg(exchange_no || ':' || verdict"
-		  . " || coalesce('<' || caused_by_exchange_no, ''), ' ' order by session_id, exchange_no,"
-		  . " statement_no), '') from pgwire_trace.replay_divergence where run_id = $run");
 }
 
 # ---- the target must agree ----
 
 reset_all();
 $server->side_sql('select 1');
-ok($server->flush, 'recorded');
-my $session = $server->sql('select pgwire_trace.last_session()');
-my $run = replay("array[$session], timing => 'asap'");
-is($server->sql("select state || '|' || error_message from pgwire_trace.replay_run where run_id = $run"),
-	'aborted|the target does not agree to a replay: pgwire_trace.allow_replay is not on in its database',
-	'a target that was not asked is left alone');
-check_conserved($run, $session);
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
-is($server->sql("select state from pgwire_trace.replay_run where run_id = "
-		  . replay("array[$session], timing => 'asap', compare => 5")), 'finished', 'now it agrees');
+my $session = $server->recorded;
+my $run = $server->begin_run("array[$session], timing => 'asap'");
+$server->ends($run, 'aborted', 'a target that was not asked is left alone');
+is($server->of_run($run, 'error_message'),
+	'the target does not agree to a replay: pgwire_trace.allow_replay is not on in its database',
+	'and the run says why');
+check_captured($run, $session);
+$server->agree;
+$server->replay("array[$session], timing => 'asap', compare => 5");
 
 my $own = 'host=' . $server->node->host . ' port=' . $server->node->port . ' dbname=postgres';
 $server->sql('alter database postgres set pgwire_trace.allow_replay = on');
-$run = $server->sql("select pgwire_trace.replay_start('$own', array[$session], timing => 'asap')");
-$server->sql("select pgwire_trace.replay_wait($run, '60 s')");
-is($server->sql("select state || '|' || error_message from pgwire_trace.replay_run where run_id = $run"),
-	'aborted|the target is this server itself', 'a server does not replay against itself');
-$run = $server->sql("select pgwire_trace.replay_start('$own', array[$session], timing => 'asap',"
-	  . " options => '{\"allow_self\": true}')");
-$server->sql("select pgwire_trace.replay_wait($run, '60 s')");
-is($server->sql("select state from pgwire_trace.replay_run where run_id = $run"), 'finished',
-	'unless it is told to');
+$run = $server->begin_run("array[$session], timing => 'asap'", $own);
+$server->ends($run, 'aborted', 'a server does not replay against itself');
+is($server->of_run($run, 'error_message'), 'the target is this server itself', 'and says why');
+$server->replay("array[$session], timing => 'asap', options => '{\"allow_self\": true}'", $own);
 
 # ---- a deterministic workload ----
 
@@ -176,14 +135,13 @@ is(scalar(@sessions), 4, 'four sessions') or diag($sessions);
 for my $level (0 .. 5)
 {
 	reset_all();
-	my $level_run = replay("array[$sessions], timing => 'asap', compare => $level,"
+	my $level_run = $server->replay("array[$sessions], timing => 'asap', compare => $level,"
 		  . " options => '{\"max_sessions\": 1}'");
 
-	is(verdicts($level_run), '', "level $level: no divergence")
+	is($server->verdicts($level_run), '', "level $level: no divergence")
 	  or diag($server->sql("select * from pgwire_trace.replay_divergence where run_id = $level_run"));
-	is($server->sql("select state || unsent || skipped || filtered from pgwire_trace.replay_run"
-			  . " where run_id = $level_run"), 'finished000', "level $level: all of it was sent");
-	check_conserved($level_run, $sessions);
+	is($server->of_run($level_run, 'captured = sent'), 't', "level $level: all of it was sent");
+	check_captured($level_run, $sessions);
 }
 is($server->sql("select count(*) > 0 from pgwire_trace.exchange e join pgwire_trace.exchange p"
 		  . " on p.session_id = e.session_id and p.exchange_no = e.exchange_no - 1"
@@ -204,8 +162,7 @@ select 2;
 SQL
 reset_all();
 $server->side_sql($sql);
-ok($server->flush, 'recorded');
-my $plain = $server->sql('select pgwire_trace.last_session()');
+my $plain = $server->recorded;
 
 sub judge
 {
@@ -214,10 +171,10 @@ sub judge
 
 	reset_all();
 	$target->safe_psql('postgres', $change);
-	my $judged = replay("array[$plain], timing => 'asap', compare => $level");
-	is(verdicts($judged), $expected, $name)
+	my $judged = $server->replay("array[$plain], timing => 'asap', compare => $level");
+	is($server->verdicts($judged), $expected, $name)
 	  or diag($server->sql("select * from pgwire_trace.replay_divergence where run_id = $judged"));
-	check_conserved($judged, $plain);
+	check_captured($judged, $plain);
 	return $judged;
 }
 
@@ -237,8 +194,7 @@ judge('alter table item alter price type numeric using price::numeric(10, 2)', '
 judge('drop table place', '3:error_new', 'a missing table');
 my $failed = judge('alter table item add check (id < 1000)',
 	'5:error_new 6:error_new<5 7:shape<5', 'an error in a transaction explains what follows');
-is($server->sql("select root_divergences from pgwire_trace.replay_run where run_id = $failed"), '1',
-	'one of them is the root');
+is($server->of_run($failed, 'root_divergences'), '1', 'one of them is the root');
 
 # ---- types of users, which have another OID in every database ----
 
@@ -249,8 +205,7 @@ my $types = "create schema if not exists app; drop type if exists mood, app.size
 $server->node->safe_psql('postgres', $types);
 $target->safe_psql('postgres', "create type first_here as enum ('x'); $types");
 $server->side_sql("select m, array[m] as ms, s from feeling;\n");
-ok($server->flush, 'recorded');
-$plain = $server->sql('select pgwire_trace.last_session()');
+$plain = $server->recorded;
 isnt($server->sql("select 'mood'::regtype::oid"),
 	$target->safe_psql('postgres', "select 'mood'::regtype::oid"), 'OIDs differ');
 judge('select 1', '', 'types of the same name');
@@ -267,8 +222,7 @@ $target->safe_psql('postgres', 'drop table feeling; drop type first_here, mood, 
 reset_all();
 run_client([ 'psql', '-XAtq', $server->side_connstr ],
 	stdin => "select * from missing;\nselect 1;\nbegin;\nselect * from missing;\nselect 2;\nrollback;\n");
-ok($server->flush, 'recorded');
-$plain = $server->sql('select pgwire_trace.last_session()');
+$plain = $server->recorded;
 judge('create table missing ()', '1:error_gone 4:error_gone 5:error_gone<4', 'an error that is gone');
 $target->safe_psql('postgres', 'drop table missing');
 
@@ -276,13 +230,12 @@ $target->safe_psql('postgres', 'drop table missing');
 
 reset_all();
 $server->side_sql("select 1 as a, clock_timestamp() as now, random() as r;\n");
-ok($server->flush, 'recorded');
-$plain = $server->sql('select pgwire_trace.last_session()');
+$plain = $server->recorded;
 judge('select 1', '1:data', 'what no two runs have in common');
-$run = replay("array[$plain], timing => 'asap', options => '{\"ignore_columns\": [\"now\", \"r\"]}'");
-is(verdicts($run), '', 'can be left out');
+$run = $server->replay("array[$plain], timing => 'asap', options => '{\"ignore_columns\": [\"now\", \"r\"]}'");
+is($server->verdicts($run), '', 'can be left out');
 
-my $again = replay("array[$plain], timing => 'asap'");
+my $again = $server->replay("array[$plain], timing => 'asap'");
 is($server->sql("select string_agg(what, ',' order by what) from pgwire_trace.replay_compare("
 		  . " (select max(run_id) - 1 from pgwire_trace.replay_run), $again)"), 'data,verdicts',
 	'two runs differ in what is noise');
@@ -298,23 +251,22 @@ $client->send_bytes(PgwireTrace::Client::query("select name, clock_timestamp() a
 			. PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message() } 3, 4));
 $client->until_ready(3);
 $client->send_bytes(PgwireTrace::Client::terminate());
-ok($server->flush, 'recorded');
-my $noisy = $server->sql('select pgwire_trace.last_session()');
+my $noisy = $server->recorded;
 my @runs;
 $target->safe_psql('postgres', q(update item set name = 'changed' where id = 3));
-push @runs, replay("array[$noisy], timing => 'asap', compare => $_") for 4, 5;
-is(verdicts($runs[$_]), '1:data 1:data<1 2:data 3:data', 'all of it differs') for 0, 1;
+push @runs, $server->replay("array[$noisy], timing => 'asap', compare => $_") for 4, 5;
+is($server->verdicts($runs[$_]), '1:data 1:data<1 2:data 3:data', 'all of it differs') for 0, 1;
 is($server->sql("select pgwire_trace.replay_learn_noise($runs[0], $runs[0])"), '0', 'one replay tells nothing');
 is($server->sql("select pgwire_trace.replay_learn_noise($runs[0], $runs[1])"), '3', 'two tell what is noise');
 is($server->sql("select string_agg(column_name, ' ' order by column_name) from pgwire_trace.replay_noise"),
 	'#1 at r', 'by name, or by number where nothing describes the rows');
 is($server->sql("select exchanges from pgwire_trace.replay_plan('$conninfo', array[$noisy]) where item = 'with noise rules'"),
 	'3', 'the plan says so');
-is(verdicts(replay("array[$noisy], timing => 'asap', compare => 5")), '1:data 2:data',
+is($server->verdicts($server->replay("array[$noisy], timing => 'asap', compare => 5")), '1:data 2:data',
 	'then what was changed is left');
 $target->safe_psql('postgres', q(update item set name = 'item 3' where id = 3));
-is(verdicts(replay("array[$noisy], timing => 'asap', compare => 4")), '', 'and without a change nothing');
-is(verdicts(replay("array[$noisy], timing => 'asap', options => '{\"noise_rules\": false}'")),
+is($server->verdicts($server->replay("array[$noisy], timing => 'asap', compare => 4")), '', 'and without a change nothing');
+is($server->verdicts($server->replay("array[$noisy], timing => 'asap', options => '{\"noise_rules\": false}'")),
 	'1:data 1:data<1 2:data 3:data', 'rules can be left out');
 $server->sql('delete from pgwire_trace.replay_noise');
 
@@ -338,7 +290,7 @@ my (undef, undef, $refused) = $server->try_sql('do $$ begin'
 	  . " perform pgwire_trace.replay_start('$conninfo', array[$hidden]);"
 	  . " exception when feature_not_supported then raise exception '% %', sqlstate, sqlerrm; end \$\$");
 like($refused, qr/0A000 comparison level 4 needs digests/, 'replay_start itself refuses level 4');
-is(verdicts(replay("array[$hidden], timing => 'asap', compare => 3")), '', 'level 3 needs none');
+is($server->verdicts($server->replay("array[$hidden], timing => 'asap', compare => 3")), '', 'level 3 needs none');
 
 # ---- what was redacted ----
 
@@ -351,12 +303,12 @@ ok(poll(sub {
 			  . " where session_id = $hidden and kind = 'query'") eq 't';
 	}), 'redacted');
 $server->set('pgwire_trace.redact_columns' => '');
-$run = replay("array[$hidden], timing => 'asap', compare => 5");
-is(verdicts($run), '', 'values that the record masked are not compared');
+$run = $server->replay("array[$hidden], timing => 'asap', compare => 5");
+is($server->verdicts($run), '', 'values that the record masked are not compared');
 is($server->sql("select exchange_no, outcome, reason from pgwire_trace.replay_run_exchange where run_id = $run order by 1"),
 	"1|sent|\n2|skipped|the record redacted values in it", 'a request whose values are not those that were is not sent');
 $target->safe_psql('postgres', 'insert into hidden select * from hidden');
-is(verdicts(replay("array[$hidden], timing => 'asap', compare => 5")), '1:data', 'others in the same row are');
+is($server->verdicts($server->replay("array[$hidden], timing => 'asap', compare => 5")), '1:data', 'others in the same row are');
 
 # ---- time ----
 
@@ -367,8 +319,8 @@ my $labels = $server->sql('select string_agg(session_id::text, $$,$$) from pgwir
 	  . " where session_id > $hidden");
 $target->safe_psql('postgres', 'create or replace function label(n int) returns text language sql'
 	  . q( as $$ select 'label ' || n from pg_sleep(0.05) $$));
-$run = replay("array[$labels], timing => 'asap', compare => 5");
-is(verdicts($run), '', 'a slower function answers the same');
+$run = $server->replay("array[$labels], timing => 'asap', compare => 5");
+is($server->verdicts($run), '', 'a slower function answers the same');
 is($server->sql("select query, exchanges, replayed_p50_ms > 50, replayed_p99_ms >= replayed_p50_ms,"
 		  . " ratio > 2, captured_p50_ms < 50 from pgwire_trace.replay_latency($run, 2)"),
 	'select label($1);|5|t|t|t|t', 'and its query is found slower');

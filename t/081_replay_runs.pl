@@ -4,50 +4,15 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay_runs', conf => "pgwire_trace.max_sessions = 300\n");
-my $target = PostgreSQL::Test::Cluster->new('replay_runs_target');
-
-$target->init;
-$target->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\nmax_connections = 300\n");
-$target->start;
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
-
-my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
-
-# Returns the sessions that were recorded after one.
-sub sessions_after
-{
-	my ($session) = @_;
-	return $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session"
-		  . " where session_id > $session");
-}
-
-sub start
-{
-	my ($arguments, $where) = @_;
-	$where //= $conninfo;
-	return $server->sql("select pgwire_trace.replay_start('$where', $arguments)");
-}
-
-sub ends
-{
-	my ($run, $state, $name) = @_;
-	my $waited = $server->sql("select pgwire_trace.replay_wait($run, '60 s')");
-
-	is("$waited " . $server->sql("select state from pgwire_trace.replay_run where run_id = $run"),
-		"t $state", $name)
-	  or diag($server->sql("select * from pgwire_trace.replay_run where run_id = $run"));
-	is($server->sql("select captured = sent + filtered + skipped + unsent and unsent >= 0 and sent ="
-			  . " (select count(*) from pgwire_trace.replay_run_exchange e where e.run_id = r.run_id"
-			  . " and outcome = 'sent') from pgwire_trace.replay_run r where run_id = $run"), 't',
-		"$name: nothing is unaccounted for");
-	return;
-}
+my $server = PgwireTrace::Replay->start('replay_runs', conf => "pgwire_trace.max_sessions = 300\n",
+	target => "max_connections = 300\n");
+my $target = $server->target;
+my $conninfo = $server->conninfo;
 
 # ---- contention ----
 
@@ -62,29 +27,27 @@ update counter set n = n + 1 where id = :id;
 select n from counter where id = :id;
 end;
 SQL
-$_->safe_psql('postgres', $setup) for $server->node, $target;
+$server->both($setup);
 $server->side_sql('select 1');
-ok($server->flush, 'recorded');
-my $before = $server->sql('select pgwire_trace.last_session()');
+my $before = $server->recorded;
 my ($status, undef, $err) = run_client(
 	[ 'pgbench', '-n', '-f', $script, '-c', '8', '-j', '1', '-t', '40', $server->side_connstr ]);
 is($status, 0, 'pgbench ran') or diag($err);
 ok($server->flush, 'recorded');
-my $sessions = sessions_after($before);
+my $sessions = $server->sessions_after($before);
 
 for my $ordering (qw(none arrival commit))
 {
 	for my $timing (qw(asap think schedule))
 	{
 		$target->safe_psql('postgres', $setup);
-		my $run = start("array[$sessions], timing => '$timing', speed => 2, ordering => '$ordering',"
+		my $run = $server->begin_run("array[$sessions], timing => '$timing', speed => 2, ordering => '$ordering',"
 			  . " compare => 4, options => '{\"order_timeout\": 1000}'");
 
-		ends($run, 'finished', "$ordering, $timing");
+		$server->ends($run, 'finished', "$ordering, $timing");
 		is($target->safe_psql('postgres', 'select sum(n) from counter'), '320',
 			"$ordering, $timing: all updates were made");
-		is($server->sql("select unsent from pgwire_trace.replay_run where run_id = $run"), '0',
-			"$ordering, $timing: all was sent");
+		is($server->of_run($run, 'unsent'), '0', "$ordering, $timing: all was sent");
 		my $divergences =
 		  $server->sql("select count(*) from pgwire_trace.replay_divergence where run_id = $run");
 		note("$ordering, $timing: $divergences divergences, "
@@ -98,24 +61,21 @@ for my $ordering (qw(none arrival commit))
 # ---- pauses, speed, end ----
 
 $server->side_sql("select 1;\n\\! sleep 0.4\nselect 2;\n\\! sleep 0.4\nselect 3;\n" x 2);
-ok($server->flush, 'recorded');
-my $slow = $server->sql('select pgwire_trace.last_session()');
+my $slow = $server->recorded;
 my $took = 'extract(epoch from finished_at - started_at)';
 
-my $run = start("array[$slow], timing => 'think'");
-ends($run, 'finished', 'think');
-is($server->sql("select $took between 1.6 and 6 from pgwire_trace.replay_run where run_id = $run"),
-	't', 'pauses are kept');
-$run = start("array[$slow], timing => 'think', speed => 4");
-ends($run, 'finished', 'four times as fast');
-is($server->sql("select $took between 0.4 and 1.5 from pgwire_trace.replay_run where run_id = $run"),
-	't', 'pauses are a quarter');
-$run = start("array[$slow], timing => 'think', options => '{\"idle_max\": 10}'");
-ends($run, 'finished', 'idle_max');
-is($server->sql("select $took < 1.5 from pgwire_trace.replay_run where run_id = $run"), 't',
+my $run = $server->begin_run("array[$slow], timing => 'think'");
+$server->ends($run, 'finished', 'think');
+is($server->of_run($run, "$took between 1.6 and 6"), 't', 'pauses are kept');
+$run = $server->begin_run("array[$slow], timing => 'think', speed => 4");
+$server->ends($run, 'finished', 'four times as fast');
+is($server->of_run($run, "$took between 0.4 and 1.5"), 't', 'pauses are a quarter');
+$run = $server->begin_run("array[$slow], timing => 'think', options => '{\"idle_max\": 10}'");
+$server->ends($run, 'finished', 'idle_max');
+is($server->of_run($run, "$took < 1.5"), 't',
 	'pauses are cut');
 
-$run = start("array[$slow], timing => 'think', speed => 0.001");
+$run = $server->begin_run("array[$slow], timing => 'think', speed => 0.001");
 ok($server->wait_for("select sessions_live = 1 from pgwire_trace.replay_progress where run_id = $run"),
 	'it runs');
 is($server->sql("select pgwire_trace.replay_wait($run, '10 ms')"), 'f', 'waiting has a timeout');
@@ -127,13 +87,12 @@ my $sent = $server->sql("select sent from pgwire_trace.replay_progress where run
 is($server->sql("select pg_sleep(0.3), sent from pgwire_trace.replay_progress where run_id = $run"),
 	"|$sent", 'nothing is sent in a pause');
 is($server->sql("select pgwire_trace.replay_resume($run)"), 't', 'on');
-ends($run, 'finished', 'paused, and made faster');
+$server->ends($run, 'finished', 'paused, and made faster');
 
-$run = start("array[$slow], timing => 'think', speed => 0.001");
+$run = $server->begin_run("array[$slow], timing => 'think', speed => 0.001");
 is($server->sql("select pgwire_trace.replay_cancel($run)"), 't', 'cancel');
-ends($run, 'cancelled', 'cancelled');
-isnt($server->sql("select unsent from pgwire_trace.replay_run where run_id = $run"), '0',
-	'what was not sent is counted');
+$server->ends($run, 'cancelled', 'cancelled');
+isnt($server->of_run($run, 'unsent'), '0', 'what was not sent is counted');
 is($server->sql("select pgwire_trace.replay_cancel($run)"), 'f', 'it has ended already');
 my ($failed, undef, $message) = $server->try_sql('select pgwire_trace.replay_wait(12345)');
 like($message, qr/there is no replay 12345/, 'a run that never was');
@@ -141,7 +100,7 @@ like($message, qr/there is no replay 12345/, 'a run that never was');
 # ---- read-only ----
 
 my $fixture = 'drop table if exists fixture; create table fixture as select 1 as a';
-$_->safe_psql('postgres', $fixture) for $server->node, $target;
+$server->both($fixture);
 run_client([ 'psql', '-XAtq', $server->side_connstr ], stdin => <<'SQL');
 select a from fixture;
 insert into fixture values (2);
@@ -173,10 +132,9 @@ create temp table t2 (a int);
 lock table fixture;
 select 'insert into fixture' as text;
 SQL
-ok($server->flush, 'recorded');
-my $mixed = $server->sql('select pgwire_trace.last_session()');
-$run = start("array[$mixed], timing => 'asap', compare => 0, read_only => true");
-ends($run, 'finished', 'read-only');
+my $mixed = $server->recorded;
+$run = $server->begin_run("array[$mixed], timing => 'asap', compare => 0, read_only => true");
+$server->ends($run, 'finished', 'read-only');
 is($server->sql("select string_agg(split_part(e.query, ' ', 1) || ' ' || split_part(e.query, ' ', 2), ', '"
 		  . " order by e.exchange_no) from pgwire_trace.replay_run_exchange x join pgwire_trace.exchange e"
 		  . " using (session_id, exchange_no) where x.run_id = $run and outcome = 'sent'"),
@@ -186,17 +144,17 @@ is($server->sql("select string_agg(split_part(e.query, ' ', 1) || ' ' || split_p
 is($target->safe_psql('postgres', 'select count(*) from fixture'), '1', 'the target is as it was');
 is($server->sql("select exchanges from pgwire_trace.replay_plan('$conninfo', array[$mixed],"
 		  . " read_only => true) where item = 'to send'"),
-	$server->sql("select sent from pgwire_trace.replay_run where run_id = $run"), 'as the plan said');
+	$server->of_run($run, 'sent'), 'as the plan said');
 
 # ---- through the own side port ----
 
 my $own = $server->side_connstr . " user=" . $server->sql('select current_user');
 my $count = $server->sql('select count(*) from pgwire_trace.session');
 is($server->sql('select pgwire_trace.flush()'), 't', 'flushed');
-$run = start("array[$slow], timing => 'asap', compare => 5, options => '{\"allow_self\": true,"
+$run = $server->begin_run("array[$slow], timing => 'asap', compare => 5, options => '{\"allow_self\": true,"
 	  . " \"allow_target\": true}'", $own);
-ends($run, 'finished', 'through the side port');
-is($server->sql("select sent || '|' || divergences from pgwire_trace.replay_run where run_id = $run"),
+$server->ends($run, 'finished', 'through the side port');
+is($server->of_run($run, "sent || '|' || divergences"),
 	'6|0', 'all was sent');
 ok($server->flush, 'flushed');
 is($server->sql('select count(*) from pgwire_trace.session'), $count,
@@ -213,23 +171,22 @@ is($server->sql('select count(*) from pgwire_trace.session') > $count, 1, 'other
 $server->sql('create role alice login');
 $target->safe_psql('postgres', "create role alice login; create role bob login password 'secret word'");
 run_client([ 'psql', '-XAtq', $server->side_connstr . ' user=alice' ], stdin => 'select current_user');
-ok($server->flush, 'recorded');
-my $alices = $server->sql('select pgwire_trace.last_session()');
+my $alices = $server->recorded;
 is($server->sql("select user_name from pgwire_trace.session where session_id = $alices"), 'alice',
 	"alice's session");
-$run = start("array[$alices], timing => 'asap', compare => 5");
-ends($run, 'finished', 'without credentials');
+$run = $server->begin_run("array[$alices], timing => 'asap', compare => 5");
+$server->ends($run, 'finished', 'without credentials');
 is($server->sql("select skipped || reason from pgwire_trace.replay_run_session where run_id = $run"),
 	'1no credentials: its user is not the target\'s, and replay_credential has no row',
 	'another user is skipped');
 $server->sql("insert into pgwire_trace.replay_credential values ('alice', '', 'application_name=x')");
-$run = start("array[$alices], timing => 'asap', compare => 5");
-ends($run, 'finished', 'with credentials');
-is($server->sql("select sent || '|' || divergences from pgwire_trace.replay_run where run_id = $run"),
+$run = $server->begin_run("array[$alices], timing => 'asap', compare => 5");
+$server->ends($run, 'finished', 'with credentials');
+is($server->of_run($run, "sent || '|' || divergences"),
 	'1|0', 'alice ran as alice');
 $server->sql("update pgwire_trace.replay_credential set conninfo = 'user=bob password=''secret word'''");
-$run = start("array[$alices], timing => 'asap', compare => 5");
-ends($run, 'finished', 'with credentials of another');
+$run = $server->begin_run("array[$alices], timing => 'asap', compare => 5");
+$server->ends($run, 'finished', 'with credentials of another');
 is($server->sql("select captured ->> 'value', replayed ->> 'value' from pgwire_trace.replay_divergence"
 		  . " where run_id = $run"), 'alice|bob', 'alice ran as bob');
 is($server->sql("select count(*) from pgwire_trace.replay_run_state r where r::text ~ 'secret'"), '0',
@@ -264,8 +221,8 @@ is($err, '', 'who is no superuser may start one');
 		$server->node->connstr('postgres') . ' user=alice', '-c',
 		"select exchanges from pgwire_trace.replay_plan('$conninfo user=alice password=x', array[$alices]) where item = 'to send'" ]);
 is("$alices_plan$err", "1\n", 'and plan one');
-ends($alices_run, 'aborted', 'a target that wants no password');
-like($server->sql("select error_message from pgwire_trace.replay_run where run_id = $alices_run"),
+$server->ends($alices_run, 'aborted', 'a target that wants no password');
+like($server->of_run($alices_run, 'error_message'),
 	qr/did not ask for a password/, 'is not for who is no superuser');
 
 # ---- what is refused ----
@@ -288,13 +245,12 @@ for my $case (
 }
 (undef, undef, $err) = $server->try_sql("select pgwire_trace.replay_start('nonsense=1')");
 like($err, qr/invalid connection string/, 'a target that is none');
-$run = start("array[$slow], timing => 'asap', options => '{\"connect_attempts\": 1}'",
+$run = $server->begin_run("array[$slow], timing => 'asap', options => '{\"connect_attempts\": 1}'",
 	'host=127.0.0.1 port=1');
-ends($run, 'finished', 'a target that is not there');
+$server->ends($run, 'finished', 'a target that is not there');
 is($server->sql("select state from pgwire_trace.replay_run_session where run_id = $run"), 'lost',
 	'its session is lost');
-isnt($server->sql("select unsent from pgwire_trace.replay_run where run_id = $run"), '0',
-	'and nothing was sent');
+isnt($server->of_run($run, 'unsent'), '0', 'and nothing was sent');
 
 # ---- death ----
 
@@ -302,41 +258,31 @@ isnt($server->sql("select unsent from pgwire_trace.replay_run where run_id = $ru
 sub child_of
 {
 	my ($worker) = @_;
-
-	return poll(sub {
-		for my $file (glob('/proc/[0-9]*/stat'))
-		{
-			open(my $stat, '<', $file) or next;
-			my $line = <$stat> // '';
-			close($stat);
-			return $1 if $line =~ /^(\d+) \(.*\) \S $worker /;
-		}
-		return;
-	});
+	return poll(sub { (PgwireTrace::Replay::children_of($worker))[0] });
 }
 
-$run = start("array[$slow], timing => 'think', speed => 0.001");
+$run = $server->begin_run("array[$slow], timing => 'think', speed => 0.001");
 my $child = child_of($server->worker_pid('replay'));
 kill 9, $child;
-ends($run, 'aborted', 'the network process is killed');
-is($server->sql("select error_message from pgwire_trace.replay_run where run_id = $run"),
+$server->ends($run, 'aborted', 'the network process is killed');
+is($server->of_run($run, 'error_message'),
 	"the replay's network process has died", 'the run says so');
 
-$run = start("array[$slow], timing => 'think', speed => 0.001");
+$run = $server->begin_run("array[$slow], timing => 'think', speed => 0.001");
 my $worker = $server->worker_pid('replay');
 is($server->sql("select pg_terminate_backend($worker)"), 't', 'the worker is told to end');
-ends($run, 'aborted', 'the worker was told to end');
+$server->ends($run, 'aborted', 'the worker was told to end');
 
-$run = start("array[$slow], timing => 'think', speed => 0.001");
+$run = $server->begin_run("array[$slow], timing => 'think', speed => 0.001");
 $worker = $server->worker_pid('replay');
 $child = child_of($worker);
 kill 9, $worker;
 ok(poll(sub { !kill(0, $child) }), 'the network process goes with the worker');
 ok($server->wait_for("select state = 'aborted' from pgwire_trace.replay_run where run_id = $run"),
 	'the run of a killed worker is aborted');
-ends($run, 'aborted', 'the worker was killed');
-$run = start("array[$slow], timing => 'asap'");
-ends($run, 'finished', 'the next one runs');
+$server->ends($run, 'aborted', 'the worker was killed');
+$run = $server->begin_run("array[$slow], timing => 'asap'");
+$server->ends($run, 'finished', 'the next one runs');
 # the run's row is finished a moment before its worker has removed the files
 my @left;
 poll(sub { return !(@left = grep { !/\d\.begun$/ } glob($server->node->data_dir . '/pgwire_trace/pgsql_tmp_replay/*')) });

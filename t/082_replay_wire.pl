@@ -4,44 +4,38 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay_wire', conf => "pgwire_trace.response_limit = '1MB'\n");
-my $target = PostgreSQL::Test::Cluster->new('replay_wire_target');
-
-$target->init;
+my $server = PgwireTrace::Replay->start('replay_wire', conf => "pgwire_trace.response_limit = '1MB'\n",
+	target => "ssl = on\nlisten_addresses = '127.0.0.1'\n", target_started => 0);
+my $target = $server->target;
 my $data = $target->data_dir;
 my ($status, undef, $err) = run_client([ 'openssl', 'req', '-new', '-x509', '-nodes', '-days', '2',
 		'-subj', '/CN=localhost', '-newkey', 'rsa:2048', '-out', "$data/server.crt", '-keyout',
 		"$data/server.key" ]);
 is($status, 0, 'a certificate') or BAIL_OUT($err);
 chmod 0600, "$data/server.key";
-$target->append_conf('postgresql.conf', "ssl = on\nlisten_addresses = '127.0.0.1'\n"
-	  . "shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\n");
 unlink "$data/pg_hba.conf";
 $target->append_conf('pg_hba.conf', "local all all trust\nhostssl all all 127.0.0.1/32 trust\n");
 $target->start;
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
+$server->agree;
 
 my $conninfo = 'host=127.0.0.1 sslmode=require port=' . $target->port . ' dbname=postgres';
 my $setup = 'create table big as select i, repeat(i::text, 100) as a from generate_series(1, 100000) i;'
   . ' create table copied (a text)';
-$_->safe_psql('postgres', $setup) for $server->node, $target;
+$server->both($setup);
 
-# Replays sessions; returns the verdicts, or what became of the run if it did not finish.
+# Replays a session; returns the verdicts.
 sub verdicts
 {
-	my ($sessions, $level) = @_;
-	my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$sessions],"
-		  . " timing => 'asap', compare => $level)");
+	my ($session, $level) = @_;
+	my $run = $server->replay("array[$session], timing => 'asap', compare => $level", $conninfo);
 
-	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', "run $run ends");
-	return $server->sql("select case when state = 'finished' and unsent + skipped + filtered = 0"
-		  . " then coalesce((select string_agg(exchange_no || ':' || verdict, ' ' order by exchange_no)"
-		  . " from pgwire_trace.replay_divergence d where d.run_id = r.run_id), '')"
-		  . " else r::text end from pgwire_trace.replay_run r where run_id = $run");
+	is($server->of_run($run, 'unsent + skipped + filtered'), '0', 'all of it was sent');
+	return $server->verdicts($run);
 }
 
 my $lines = join('', map { "line $_ of what is copied, long enough to fill a buffer or two\n" } 1 .. 10000);
@@ -49,8 +43,7 @@ my $lines = join('', map { "line $_ of what is copied, long enough to fill a buf
 	stdin => "select * from big order by i;\ncopy copied from stdin;\n$lines\\.\n"
 	  . "select count(*) from copied;\ncopy big to stdout;\nselect 1;\n");
 is($status, 0, 'psql ran') or diag($err);
-ok($server->flush, 'recorded');
-my $session = $server->sql('select pgwire_trace.last_session()');
+my $session = $server->recorded;
 is($server->sql("select response_bytes > 50000000 and is_truncated from pgwire_trace.exchange"
 		  . " where session_id = $session and exchange_no = 1"), 't', 'an answer of 50 MB is cut');
 is(verdicts($session, 4), '', 'over TLS: no divergence');
@@ -101,7 +94,7 @@ is($server->sql("select count(*) from pgwire_trace.exchange where session_id = $
 		  . " and response_bytes >= 100000000"), '2', 'two answers of 100 MB and more');
 my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$session], timing => 'asap')");
 my $peak = peak_of($run);
-is($server->sql("select state, sent, divergences from pgwire_trace.replay_run where run_id = $run"),
+is($server->of_run($run, 'state, sent, divergences'),
 	'finished|2|0', 'they are the same');
 ok($peak > 0 && $peak < 60, "in memory that does not grow with them: $peak MB");
 
