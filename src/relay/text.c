@@ -96,6 +96,8 @@ text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings
 	TableEntry *entry;
 	Text *text;
 
+	if (pool->keeps_none)
+		return NULL;
 	if (len > TEXT_MAX)
 		len = TEXT_MAX;
 	pool->scratch.len = 0;

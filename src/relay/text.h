@@ -50,6 +50,7 @@ typedef struct TextPool
 {
 	Budget *budget;
 	const struct RedactRules *rules; /* NULL: none */
+	bool keeps_none;                 /* nobody wants texts: there are none */
 	Table texts;
 	TextSent sent[TEXT_SENT];
 	uint64_t seed; /* of the keyed hashes */
@@ -73,7 +74,7 @@ typedef struct StatementMap
 	Table named;
 } StatementMap;
 
-/* Makes or finds the Text of a query text, masked; adds a user. NULL: no memory. */
+/* Makes or finds the Text of a query text, masked; adds a user. NULL: no memory, or none are kept. */
 extern Text *text_get(TextPool *pool, const uint8_t *query, size_t len, bool standard_strings);
 extern void text_release(TextPool *pool, Text *text);
 

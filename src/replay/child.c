@@ -111,6 +111,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	if (!replay->is_going)
 		return;
+	replay->wall_offset = clock_wall() - now;
 	order_tick(replay, now);
 	schedule_tick(replay);
 	if (now - checked_at >= CHECK_US)
@@ -195,6 +196,7 @@ go(Replay *replay, int64_t zero)
 	if (!order_begin(replay))
 		give_up(replay, "could not order the plan");
 	replay->is_going = true;
+	replay->wall_offset = clock_wall() - clock_monotonic();
 	open_begun(replay);
 	replay->next_session = replay->settings.child_no;
 	schedule_begin(replay, zero);

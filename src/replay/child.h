@@ -235,6 +235,7 @@ typedef struct Replay
 	int64_t clock_at;
 	int64_t clock_value;
 	double clock_rate;
+	int64_t wall_offset; /* of the world's clock to the monotonic one, when last looked at */
 
 	/* the link */
 	int link;
@@ -360,8 +361,9 @@ extern void cause_lost(Player *player);
 extern void schedule_begin(Replay *replay, int64_t zero);
 extern void schedule_set(Replay *replay, bool is_paused, double speed);
 
-/* Now, on the replay's clock. */
+/* Now, or at a monotonic time, on the replay's clock. */
 extern int64_t schedule_now(const Replay *replay);
+extern int64_t schedule_at(const Replay *replay, int64_t monotonic);
 
 /* Turns a span of the replay's clock into one of the world's. */
 extern int64_t schedule_real(const Replay *replay, int64_t span);

@@ -102,6 +102,7 @@ typedef struct CompareRules
 	OutlineIgnore ignore;
 	const UserTypes *captured_types; /* NULL: not known */
 	const UserTypes *replayed_types;
+	bool types_agree; /* an OID that both know is one type: the same bytes say the same */
 } CompareRules;
 
 /* Takes a difference, whose spans point into the answers. */

@@ -132,10 +132,13 @@ take_types(Player *player, const PGresult *result)
 	for (int i = 0; i < PQntuples(result) && good; i++)
 		good = types_add(types, (uint32_t) strtoul(PQgetvalue(result, i, 0), NULL, 10),
 		                 PQgetvalue(result, i, 1));
-	if (good)
-		types_sort(types);
-	else
+	if (!good)
+	{
 		types->count = 0;
+		return;
+	}
+	types_sort(types);
+	types->agrees = types_agree(&player->replay->captured_types, types);
 }
 
 /*

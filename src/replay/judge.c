@@ -66,6 +66,7 @@ judge_begin(Replay *replay)
 {
 	replay->budget.limit = MEMORY;
 	replay->texts.budget = replay->pool.budget = &replay->budget;
+	replay->texts.keeps_none = true;
 	replay->pool.texts = &replay->texts;
 	replay->env = (TrackerEnv){.budget = &replay->budget,
 	                           .texts = &replay->texts,
@@ -149,17 +150,16 @@ replayed_answer(const Exchange *exchange)
 }
 
 /*
- * Reports that an exchange of the plan was sent, and how it went.
+ * Reports that an exchange of the plan was sent, and how it went until a monotonic time.
  */
 static void
-report_exchange(Player *player, const PlanExchange *exchange, const Moment *moment,
+report_exchange(Player *player, const PlanExchange *exchange, const Moment *moment, int64_t at,
                 const Answer *answer, int differences)
 {
-	int64_t now = clock_monotonic();
 	LinkExchange record = {.session_id = player->plan->session_id,
 	                       .exchange_no = exchange->exchange_no,
-	                       .sent_at = clock_wall() - (now - moment->sent),
-	                       .duration_us = now - moment->sent,
+	                       .sent_at = moment->sent + player->replay->wall_offset,
+	                       .duration_us = at - moment->sent,
 	                       .late_us = -1,
 	                       .target_late_us = -1,
 	                       .differences = differences};
@@ -181,14 +181,14 @@ report_exchange(Player *player, const PlanExchange *exchange, const Moment *mome
 }
 
 /*
- * Takes notice that the first exchange in flight has ended.
+ * Takes notice that the first exchange in flight has ended, at a monotonic time.
  */
 static void
-end_exchange(Player *player)
+end_exchange(Player *player, int64_t at)
 {
 	uint32_t ended = player->done++;
 
-	player->moments[ended].done = schedule_now(player->replay);
+	player->moments[ended].done = schedule_at(player->replay, at);
 	player->done_end += player->exchanges[ended].request_len;
 	order_ended(player, ended);
 	cancel_missed(player, ended);
@@ -228,7 +228,8 @@ judge_missed(Judgement *judgement, const Answer *replayed)
 }
 
 /*
- * Judges the answer to the first exchange in flight.
+ * Judges the answer to the first exchange in flight, which came when the tracker last
+ * saw bytes.
  */
 static void
 judge(Player *player, const Answer *replayed)
@@ -237,23 +238,26 @@ judge(Player *player, const Answer *replayed)
 	Answer captured = captured_answer(player, exchange);
 	Judgement judgement = {.player = player, .exchange = exchange};
 	CompareRules *rules = &player->replay->rules;
+	const UserTypes *types = &player->replay->target_types[player->plan->conninfo];
 	int found = 0;
 
 	player->attempts = 0;
 	rules->captured_types = player->plan->knows_types ? &player->replay->captured_types : NULL;
+	rules->replayed_types = types;
+	rules->types_agree = !rules->captured_types || !types->is_whole || types->agrees;
 	rules->ignore.more = exchange->noise_at == 0
 	                         ? NULL
 	                         : (const char *) player->replay->plan.bytes + exchange->noise_at - 1;
-	rules->replayed_types = &player->replay->target_types[player->plan->conninfo];
 	if (misses_cancel(player, exchange, replayed))
 		found = judge_missed(&judgement, replayed);
 	else if (exchange->is_complete)
 		found = compare_answers(&player->replay->rules, &captured, replayed, take_difference,
 		                        &judgement);
-	report_exchange(player, exchange, &player->moments[player->done], replayed, found);
+	report_exchange(player, exchange, &player->moments[player->done], player->tracker.now, replayed,
+	                found);
 	if (captured.transaction_status == 'I' && replayed->transaction_status == 'I')
 		player->root_open = false;
-	end_exchange(player);
+	end_exchange(player, player->tracker.now);
 }
 
 /*
@@ -276,8 +280,9 @@ judge_covered(Player *player, int64_t covered_by)
 		cause_note(player, player->done, VERDICT_SKIPPED, covered_by);
 		found = 1;
 	}
-	report_exchange(player, exchange, &player->moments[player->done], NULL, found);
-	end_exchange(player);
+	report_exchange(player, exchange, &player->moments[player->done], player->tracker.now, NULL,
+	                found);
+	end_exchange(player, player->tracker.now);
 }
 
 /*
@@ -420,6 +425,7 @@ judge_broken(Player *player, Verdict verdict, const char *reason)
 	                         .captured = {.rows = -1, .row_no = -1},
 	                         .replayed = {.rows = -1, .row_no = -1, .reason = reason}};
 	Judgement judgement = {.player = player};
+	int64_t now = clock_monotonic();
 
 	if (player->state == PLAYER_RUNNING && player->done < player->plan->count &&
 	    player->moments[player->done].sent != 0 && player->done == player->at)
@@ -441,8 +447,8 @@ judge_broken(Player *player, Verdict verdict, const char *reason)
 		judgement.exchange = &player->exchanges[player->done];
 		if (verdict != VERDICT_COUNT && judgement.exchange->is_complete)
 			take_difference(&judgement, &difference);
-		report_exchange(player, judgement.exchange, &player->moments[player->done], NULL,
+		report_exchange(player, judgement.exchange, &player->moments[player->done], now, NULL,
 		                verdict != VERDICT_COUNT);
-		end_exchange(player);
+		end_exchange(player, now);
 	}
 }

@@ -122,19 +122,14 @@ size_t
 outline_message(WireDirection direction, WireSpan bytes, size_t at, WireMessageId *id,
                 WireSpan *body)
 {
-	WireFramer framer = {.have = 0};
-	WireFrame frame;
-	size_t used;
+	uint8_t type;
+	size_t used = outline_split(bytes, at, &type, body);
 
-	if (at >= bytes.len)
+	if (used == 0)
 		return 0;
-	used = wire_frame_next(&framer, bytes.data + at, bytes.len - at, &frame);
-	if (frame.bad || !frame.ends)
-		return 0;
-	*body = frame.body;
-	*id = wire_type_of(direction, frame.type, WIRE_PHASE_COPY, body->data, body->len);
+	*id = wire_type_of(direction, type, WIRE_PHASE_COPY, body->data, body->len);
 	if (*id == WIRE_MSG_Unknown)
-		*id = wire_type_of(direction, frame.type, WIRE_PHASE_NORMAL, body->data, body->len);
+		*id = wire_type_of(direction, type, WIRE_PHASE_NORMAL, body->data, body->len);
 	return used;
 }
 
@@ -144,8 +139,8 @@ outline_message(WireDirection direction, WireSpan bytes, size_t at, WireMessageI
 bool
 outline_run_next(WireSpan run, size_t *at, WireSpan *body)
 {
-	WireMessageId id;
-	size_t used = outline_message(WIRE_BACKEND, run, *at, &id, body);
+	uint8_t type;
+	size_t used = outline_split(run, *at, &type, body);
 
 	*at += used;
 	return used > 0;

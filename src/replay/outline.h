@@ -8,7 +8,8 @@
  * apart, as their place among the rows says nothing.
  *
  * Public routines:
- *		outline_message	the message that stands somewhere
+ *		outline_split	the message that stands somewhere, by its bytes
+ *		outline_message	the same, with its kind
  *		outline_begin	an answer's bytes
  *		outline_next	the next unit
  *		outline_columns, outline_column		what a RowDescription says
@@ -64,6 +65,21 @@ typedef struct Outline
 	uint8_t ignored[OUTLINE_MAX_IGNORED / 8]; /* a bit a column of the rows to come */
 	bool any_ignored;
 } Outline;
+
+/* Splits off the message that stands somewhere.  Returns its size; 0: none is there whole. */
+static inline size_t
+outline_split(WireSpan bytes, size_t at, uint8_t *type, WireSpan *body)
+{
+	WireCursor cursor = {bytes.data, bytes.len, at + 1};
+	uint32_t length;
+
+	if (at >= bytes.len || !cursor_integer(&cursor, 4, &length) || length < 4 ||
+	    length > bytes.len - at - 1)
+		return 0;
+	*type = bytes.data[at];
+	*body = (WireSpan){bytes.data + at + 5, length - 4};
+	return 1 + (size_t) length;
+}
 
 /* Finds a message that is there whole.  Returns its size; 0: there is none. */
 extern size_t outline_message(WireDirection direction, WireSpan bytes, size_t at, WireMessageId *id,

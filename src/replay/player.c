@@ -109,7 +109,7 @@ find_gate(Player *player)
 {
 	const PlanExchange *exchange = &player->exchanges[player->at];
 	WireSpan request = {player->replay->plan.bytes + exchange->request_at, exchange->request_len};
-	WireMessageId id;
+	uint8_t type;
 	WireSpan body;
 	size_t used;
 
@@ -118,13 +118,13 @@ find_gate(Player *player)
 	{
 		bool is_copy;
 
-		used = outline_message(WIRE_FRONTEND, request, player->allowed, &id, &body);
+		used = outline_split(request, player->allowed, &type, &body);
 		if (used == 0)
 		{
 			player->allowed = request.len; /* no sense as protocol: as it was recorded */
 			return;
 		}
-		is_copy = id == WIRE_MSG_CopyData || id == WIRE_MSG_CopyDone || id == WIRE_MSG_CopyFail;
+		is_copy = type == 'd' || type == 'c' || type == 'f'; /* CopyData, CopyDone, CopyFail */
 		if (is_copy && !player->in_copy)
 		{
 			player->in_copy = true;
@@ -133,7 +133,7 @@ find_gate(Player *player)
 		}
 		player->in_copy = is_copy;
 		player->allowed += used;
-		if (id == WIRE_MSG_Flush && player->allowed < request.len)
+		if (type == 'H' && player->allowed < request.len) /* Flush */
 		{
 			player->gate = GATE_FLUSH;
 			return;
@@ -190,7 +190,7 @@ note_begin(Player *player)
 	cancel_check(player);
 	if (replay->settings.timing == TIMING_ASAP)
 		return;
-	moment->late = schedule_real(replay, schedule_now(replay) - moment->ready);
+	moment->late = schedule_real(replay, schedule_at(replay, moment->sent) - moment->ready);
 	if (moment->late > replay->progress.late_us)
 		replay->progress.late_us = moment->late;
 	late = schedule_real(replay, moment->ready - player->exchanges[player->at].started_us);
@@ -210,6 +210,18 @@ note_sent(Player *player)
 	player->sent++;
 	player->replay->progress.sent++;
 	order_sent(player, exchange);
+}
+
+/*
+ * Returns the time for the tracker that a piece of a request is sent: it is enough that
+ * none goes backwards, as nothing is told by it but what follows no answer.
+ */
+static int64_t
+time_of_sending(const Player *player)
+{
+	int64_t began = player->moments[player->at].sent;
+
+	return began > player->tracker.now ? began : player->tracker.now;
 }
 
 /*
@@ -241,7 +253,7 @@ send_exchange(Player *player)
 		if (sent == 0)
 			return false;
 		tracker_frontend(&player->tracker, request + player->offset, (size_t) sent,
-		                 clock_monotonic());
+		                 time_of_sending(player));
 		player->offset += (size_t) sent;
 		player->sent_end += (size_t) sent;
 	}

@@ -12,14 +12,23 @@
 #include "replay/child.h"
 
 /*
+ * Returns the replay's clock at a monotonic time since its last change.
+ */
+int64_t
+schedule_at(const Replay *replay, int64_t monotonic)
+{
+	int64_t passed = monotonic - replay->clock_at;
+
+	return replay->clock_value + (int64_t) ((double) passed * replay->clock_rate);
+}
+
+/*
  * Returns the replay's clock.
  */
 int64_t
 schedule_now(const Replay *replay)
 {
-	int64_t passed = clock_monotonic() - replay->clock_at;
-
-	return replay->clock_value + (int64_t) ((double) passed * replay->clock_rate);
+	return schedule_at(replay, clock_monotonic());
 }
 
 /*

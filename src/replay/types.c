@@ -80,3 +80,15 @@ types_are_same(const UserTypes *left, uint32_t left_oid, const UserTypes *right,
 	after = types_find(right, right_oid);
 	return !before || !after || strcmp(before, after) == 0;
 }
+
+/*
+ * Tells whether no OID is one type here and another one there.
+ */
+bool
+types_agree(const UserTypes *left, const UserTypes *right)
+{
+	for (size_t i = 0; i < left->count; i++)
+		if (!types_are_same(left, left->list[i].oid, right, left->list[i].oid))
+			return false;
+	return true;
+}

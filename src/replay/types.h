@@ -7,6 +7,7 @@
  *		types_add, types_sort	a list in the making
  *		types_find				the name of a type
  *		types_are_same			whether a type of one list is one of another
+ *		types_agree				whether an OID is the same type in both
  */
 #ifndef REPLAY_TYPES_H
 #define REPLAY_TYPES_H
@@ -37,6 +38,7 @@ typedef struct UserTypes
 	size_t count;
 	size_t size;
 	bool is_whole; /* all are in it, and sorted */
+	bool agrees;   /* of a target's: with the record's, see types_agree */
 } UserTypes;
 
 /* False: no memory. */
@@ -49,5 +51,8 @@ extern const char *types_find(const UserTypes *names, uint32_t oid);
 /* Types that a list, which may be NULL, does not name count as the same. */
 extern bool types_are_same(const UserTypes *left, uint32_t left_oid, const UserTypes *right,
                            uint32_t right_oid);
+
+/* Whether types_are_same() of every OID and itself; both lists are sorted, or not whole. */
+extern bool types_agree(const UserTypes *left, const UserTypes *right);
 
 #endif /* REPLAY_TYPES_H */
