@@ -3,10 +3,11 @@
  *	  A target that costs next to nothing: it answers what pgbench -S asks, and nothing
  *	  else, so that what a replayer itself can do shows.
  *
- *		stub_target PORT
+ *		stub_target PORT DIRECTORY
  *
- * One process, one epoll loop, one read and one write for what came at once.  It
- * prints "ready" when it listens and ends when its standard input does.
+ * It listens on the loopback interface and on the Unix socket in the directory, as a
+ * server would.  One process, one epoll loop, one read and one write for what came at
+ * once.  It prints "ready" when it listens and ends when its standard input does.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +21,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define INPUT 65536
@@ -177,7 +180,7 @@ accept_client(int listener, int epoll)
 
 	if (fd < 0 || !client)
 		exit(1);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* a Unix socket has no such */
 	client->fd = fd;
 	epoll_ctl(epoll, EPOLL_CTL_ADD, fd,
 	          &(struct epoll_event){.events = EPOLLIN, .data.ptr = client});
@@ -205,17 +208,41 @@ open_listener(int port)
 	return listener;
 }
 
+/*
+ * Listens on the Unix socket of a port, for everybody.
+ */
+static int
+open_socket(const char *directory, int port)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/.s.PGSQL.%d", directory, port);
+	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+	    chmod(address.sun_path, 0777) != 0 || listen(listener, 128) != 0)
+	{
+		perror(address.sun_path);
+		exit(1);
+	}
+	return listener;
+}
+
 int
 main(int argc, char **argv)
 {
 	int epoll = epoll_create1(0);
-	int listener = open_listener(argc > 1 ? atoi(argv[1]) : 0);
+	int listeners[2];
 	struct epoll_event events[64];
 	static char stdin_mark;
 
+	if (argc != 3)
+		return 2;
+	listeners[0] = open_listener(atoi(argv[1]));
+	listeners[1] = open_socket(argv[2], atoi(argv[1]));
 	signal(SIGPIPE, SIG_IGN);
-	epoll_ctl(epoll, EPOLL_CTL_ADD, listener,
-	          &(struct epoll_event){.events = EPOLLIN, .data.ptr = NULL});
+	for (int i = 0; i < 2; i++)
+		epoll_ctl(epoll, EPOLL_CTL_ADD, listeners[i],
+		          &(struct epoll_event){.events = EPOLLIN, .data.ptr = &listeners[i]});
 	epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO,
 	          &(struct epoll_event){.events = EPOLLIN, .data.ptr = &stdin_mark});
 	puts("ready");
@@ -228,8 +255,8 @@ main(int argc, char **argv)
 		{
 			Client *client = events[i].data.ptr;
 
-			if (!client)
-				accept_client(listener, epoll);
+			if (events[i].data.ptr == &listeners[0] || events[i].data.ptr == &listeners[1])
+				accept_client(*(int *) events[i].data.ptr, epoll);
 			else if (events[i].data.ptr == &stdin_mark)
 				return 0;
 			else if (!serve(client))
