@@ -133,7 +133,7 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 # ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
 
 REPLAY_PLAIN_FILES = \
-	aside cancel cause child compare connect judge life order outline plan player report schedule types values
+	aside cancel cause child common compare connect judge life order outline plan player report schedule types values
 REPLAY_FILES = \
 	worker worker_cancel worker_children worker_exchange worker_noise worker_plan \
 	worker_prelude worker_read_only worker_record worker_resume worker_rollback worker_slot worker_store \
@@ -145,6 +145,7 @@ INSTALL_PIECES += sql/install/60_replay.sql
 TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_replay_network.pl
 TAP_TESTS += t/084_replay_resume.pl t/085_replay_rollback.pl
 TAP_TESTS += t/087_replay_plan.pl
+TAP_TESTS += t/088_replay_order.pl
 UNIT_TESTS += replay_compare replay_many
 PLAIN_LIBS += -lpq
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)

@@ -154,6 +154,8 @@ begin_program(void)
 
 	if (replay.base)
 		return;
+	REQUIRE(common_make(&replay_common, 1, 0));
+	replay.common = &replay_common;
 	replay.base = event_base_new();
 	replay.kick = event_new(replay.base, -1, 0, on_kick, NULL);
 	replay.link_write_event = event_new(replay.base, -1, EV_WRITE, on_kick, NULL);
@@ -258,7 +260,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	replay.settings = (ReplaySettings){.compare = flags & 7 ? (flags & 7) % 6 : 5,
 	                                   .speed = 1,
 	                                   .connect_attempts = 2,
-	                                   .child_count = 1,
 	                                   .connect_delay_us = 1000000,
 	                                   .exchange_timeout_us = 1000000,
 	                                   .rolls_back = flags & 8};

@@ -318,10 +318,6 @@ read_settings(ReplaySettings *settings, FunctionCallInfo fcinfo)
 	settings->asks_permission = settings->refuses_self = true;
 	settings->requires_password = !superuser();
 	read_options(settings, PG_GETARG_JSONB_P(9));
-	if (settings->child_count > 1 && settings->ordering != ORDERING_NONE)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("several network processes keep no order across sessions"),
-		                errhint("Leave out option \"children\", or use ordering \"none\".")));
 }
 
 /*

@@ -51,6 +51,7 @@ end_if_done(Replay *replay)
 
 	if (!replay->is_going || !all_begun || replay->live > 0 || replay->cancels)
 		return;
+	common_say_idle(replay->common, INT64_MAX);
 	replay->reported_at = 0;
 	report_tick(replay, clock_monotonic());
 	report_put(replay, LINK_DONE, NULL, 0, NULL, 0);
@@ -138,6 +139,22 @@ on_start(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
+ * Event: another child has changed something that this one waits for.
+ */
+static void
+on_woken(evutil_socket_t fd, short what, void *arg)
+{
+	Replay *replay = arg;
+
+	(void) fd;
+	(void) what;
+	common_woken(replay->common);
+	order_look(replay);
+	schedule_look(replay);
+	event_active(replay->kick, 0, 0); /* begins sessions */
+}
+
+/*
  * Event: the worker takes packets again.
  */
 static void
@@ -198,7 +215,7 @@ go(Replay *replay, int64_t zero)
 	replay->is_going = true;
 	replay->wall_offset = clock_wall() - clock_monotonic();
 	open_begun(replay);
-	replay->next_session = replay->settings.child_no;
+	replay->next_session = replay->common->own;
 	schedule_begin(replay, zero);
 	event_active(replay->kick, 0, 0);
 }
@@ -252,7 +269,7 @@ static void
 follow(Replay *replay, uint8_t command, const uint8_t *data, size_t len)
 {
 	int64_t zero = clock_monotonic();
-	double speed;
+	LinkPace pace;
 
 	switch (command)
 	{
@@ -271,15 +288,11 @@ follow(Replay *replay, uint8_t command, const uint8_t *data, size_t len)
 				memcpy(&zero, data, len);
 			go(replay, zero);
 			break;
-		case LINK_PAUSE:
-			schedule_set(replay, true, replay->settings.speed);
-			break;
-		case LINK_RESUME:
-			schedule_set(replay, false, replay->settings.speed);
-			break;
-		case LINK_SPEED:
-			memcpy(&speed, data, sizeof(speed));
-			schedule_set(replay, replay->is_paused, speed);
+		case LINK_PACE:
+			if (len != sizeof(pace))
+				break;
+			memcpy(&pace, data, sizeof(pace));
+			schedule_set(replay, &pace);
 			break;
 		case LINK_CANCEL:
 			cancel(replay);
@@ -351,11 +364,14 @@ make_events(Replay *replay)
 	    event_new(replay->base, replay->link, EV_READ | EV_PERSIST, on_link_readable, replay);
 	replay->link_write_event =
 	    event_new(replay->base, replay->link, EV_WRITE, on_link_writable, replay);
+	replay->woken = event_new(replay->base, common_wake_fd(replay->common), EV_READ | EV_PERSIST,
+	                          on_woken, replay);
 	replay->kick = event_new(replay->base, -1, 0, on_kick, replay);
 	replay->tick = event_new(replay->base, -1, EV_PERSIST, on_tick, replay);
 	replay->start_timer = evtimer_new(replay->base, on_start, replay);
 	cancel_start(replay);
 	event_add(replay->link_event, NULL);
+	event_add(replay->woken, NULL);
 	event_add(replay->tick, &tick);
 }
 
@@ -363,17 +379,17 @@ make_events(Replay *replay)
  * Runs a child; see child_main.h.
  */
 void
-replay_child_main(int fd, int arg)
+replay_child_main(int fd, int number)
 {
 	Replay *replay = calloc(1, sizeof(Replay));
 
-	(void) arg;
 	if (!replay)
 		_exit(1);
 	signal(SIGPIPE, SIG_IGN);
 	clear_environment();
+	replay->common = &replay_common;
+	common_join(replay->common, (uint32_t) number);
 	replay->link = fd;
-	replay->link_write_event = NULL;
 	make_events(replay);
 	event_base_dispatch(replay->base);
 	_exit(1);

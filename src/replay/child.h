@@ -30,6 +30,7 @@
 
 #include "relay/tracker.h"
 #include "replay/child_main.h"
+#include "replay/common.h"
 #include "replay/compare.h"
 #include "replay/link.h"
 
@@ -116,8 +117,8 @@ typedef struct Player
 	struct Player *prev;
 	struct Player *next_queued;
 	bool is_queued;
-	struct Player *next_waiting; /* for its turn */
-	bool is_waiting;
+	bool is_waiting; /* for its turn, */
+	uint32_t need;   /* until so many of its lane are past */
 
 	const PlanSession *plan;
 	const PlanExchange *exchanges;
@@ -171,25 +172,25 @@ typedef struct Player
 	Failure failures[CAUSE_FAILURES];
 } Player;
 
-/* Exchanges in an order, and how far it has come. */
+/* Exchanges in an order, and how far it has come; which are past is in common.h. */
 typedef struct Lane
 {
 	uint32_t *exchanges; /* numbers in the plan */
 	uint32_t *place_of;  /* by number in the plan; UINT32_MAX: it is not in this lane */
-	bool *is_past;       /* by place */
 	uint32_t count;
-	uint32_t mark;    /* all before it are past */
-	Player **waiting; /* by what the mark must be: first of a list */
+	uint32_t mark;    /* all before it are past, when this child last looked */
+	Player **waiting; /* a heap: who needs the least is first */
+	uint32_t waiting_count;
+	uint32_t mark_before; /* the last tick */
+	int64_t stalled_at;
 } Lane;
 
 /* The order across sessions; see order.c. */
 typedef struct Order
 {
-	Lane lanes[2];
+	Lane lanes[COMMON_LANES];
 	uint32_t lane_count;
 	uint32_t *needs; /* by number in the plan: what its lane's mark must be */
-	uint32_t waiting_count;
-	int64_t stalled_at;
 	uint64_t timeouts;
 } Order;
 
@@ -197,6 +198,7 @@ typedef struct Replay
 {
 	ReplaySettings settings;
 	ReplayPlan plan;
+	Common *common; /* with the run's other children */
 	char **conninfos;
 	uint32_t conninfo_count;
 	bool is_going;
@@ -211,6 +213,7 @@ typedef struct Replay
 	struct event *tick;
 	struct event *start_timer;
 	struct event *reaper; /* of cancel requests */
+	struct event *woken;  /* by another child */
 	Cancel *cancels;
 	int begun; /* file of the sessions that have begun; -1: none */
 	Player *queued;
@@ -220,7 +223,6 @@ typedef struct Replay
 	uint32_t live;
 	uint32_t connecting;
 	uint32_t ended;
-	int64_t last_connect;
 
 	Budget budget;
 	TextPool texts;
@@ -231,11 +233,15 @@ typedef struct Replay
 	UserTypes *target_types; /* a connection string */
 	Order order;
 
-	/* the replay's clock: clock_value at monotonic clock_at, then clock_rate times as fast */
+	/*
+	 * The replay's clock: clock_value at monotonic clock_at, then clock_rate times as fast;
+	 * besides, common to all children, what it was put forward.
+	 */
 	int64_t clock_at;
 	int64_t clock_value;
 	double clock_rate;
-	int64_t wall_offset; /* of the world's clock to the monotonic one, when last looked at */
+	int64_t clock_skipped; /* so far, when this child last looked */
+	int64_t wall_offset;   /* of the world's clock to the monotonic one, when last looked at */
 
 	/* the link */
 	int link;
@@ -359,7 +365,9 @@ extern void cause_lost(Player *player);
 
 /* Begins the clock, whose zero is a monotonic time. */
 extern void schedule_begin(Replay *replay, int64_t zero);
-extern void schedule_set(Replay *replay, bool is_paused, double speed);
+
+/* Changes its pace. */
+extern void schedule_set(Replay *replay, const LinkPace *pace);
 
 /* Now, or at a monotonic time, on the replay's clock. */
 extern int64_t schedule_now(const Replay *replay);
@@ -374,8 +382,14 @@ extern void schedule_start(Replay *replay);
 /* Whether the next exchange of a session is due; arms its timer if not. */
 extern bool schedule_is_due(Player *player);
 
+/* Takes notice that a session has ended: another one may begin. */
+extern void schedule_ended(Replay *replay);
+
 /* Skips what idle_max does not allow. */
 extern void schedule_tick(Replay *replay);
+
+/* Looks whether another child has put the clock forward. */
+extern void schedule_look(Replay *replay);
 
 /* ---- order.c ---- */
 
@@ -389,5 +403,8 @@ extern void order_ended(Player *player, uint32_t exchange);
 /* Lets nobody wait for exchanges that are never sent: from `done` up to one. */
 extern void order_abandon(Player *player, uint32_t end);
 extern void order_tick(Replay *replay, int64_t now);
+
+/* Looks what may go on since other children have passed something. */
+extern void order_look(Replay *replay);
 
 #endif /* REPLAY_CHILD_H */

@@ -206,6 +206,7 @@ player_end(Player *player, const char *reason)
 		replay->sessions = player->next;
 	replay->live--;
 	replay->ended++;
+	schedule_ended(replay);
 	if (!player->is_queued)
 		free(player);
 	event_active(replay->kick, 0, 0);

@@ -6,7 +6,7 @@
  * each a LinkRecord with what follows it; a record is never cut.  Both ends are
  * the same build of the same library, so structures pass as they are in memory.
  *
- *		worker -> child		settings, conninfo ..., go; then pause, resume, speed, cancel
+ *		worker -> child		settings, conninfo ..., go; then pace, cancel
  *		child -> worker		mapped; exchange, difference, session, note, progress; refused or done
  */
 #ifndef REPLAY_LINK_H
@@ -27,9 +27,7 @@ typedef enum LinkCommand
 	LINK_CONNINFO,     /* zero-terminated; the first is number 0 */
 	LINK_TYPES,        /* the recorder's types: OID, zero-terminated name, ... */
 	LINK_GO,           /* int64_t: the clock's zero, monotonic */
-	LINK_PAUSE,
-	LINK_RESUME,
-	LINK_SPEED, /* double */
+	LINK_PACE,         /* LinkPace */
 	LINK_CANCEL
 } LinkCommand;
 
@@ -65,8 +63,7 @@ typedef struct ReplaySettings
 	uint32_t max_sessions;
 	uint32_t connect_rate; /* a second; 0: any */
 	uint32_t connect_attempts;
-	uint32_t child_no; /* of so many children, from 0: each runs its share of the sessions */
-	uint32_t child_count;
+	uint32_t child_count;   /* of which each runs its share of the sessions */
 	bool reconnects;        /* a session that is lost goes on with another connection */
 	bool asks_permission;   /* the target's allow_replay must be on */
 	bool refuses_self;      /* own_start must not be the target's */
@@ -78,6 +75,14 @@ typedef struct ReplaySettings
 	uint64_t digest_seed;
 	char ignored[LINK_IGNORED]; /* see OutlineIgnore */
 } ReplaySettings;
+
+/* How fast the clock is to run, from a moment on: the same one for all children. */
+typedef struct LinkPace
+{
+	int64_t at; /* monotonic */
+	double speed;
+	bool is_paused;
+} LinkPace;
 
 typedef enum LinkKind
 {

@@ -15,10 +15,16 @@
  * waited for its locks may have been answered before.)  Whoever waits, waits for an
  * earlier turn, so no circle closes; and who gets a lock first is who got it then.
  *
- * All of that is a lane or two: exchanges in an order, a mark that moves on over those
- * that are past, and for each exchange to be sent what the mark must be.  Where the
- * target does not do as the record did, a mark may stand still: after the order's
- * timeout it is moved by force, and that is counted.
+ * All of that is a lane or two: exchanges in an order, which of them are past, and for
+ * each exchange to be sent its need: how many of the first must be.  Lanes come from
+ * the plan alone, so every child of the run has the same.  What is past only ever
+ * grows, and is all that children tell one another (common.h): the mark, before which
+ * all are past, is what each finds when it looks.  Those who wait for their need are
+ * in a heap; of what stands before the least of them a child awaits one that is not
+ * past, as until that is nobody of its own can go.
+ *
+ * Where the target does not do as the record did, a mark may stand still: after the
+ * order's timeout it is moved by force, and that is counted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -72,13 +78,12 @@ by_end(const void *a, const void *b)
  * Makes an empty lane.
  */
 static bool
-lane_begin(Lane *lane, size_t size)
+lane_begin(Lane *lane, size_t size, size_t sessions)
 {
 	lane->exchanges = calloc(size, sizeof(uint32_t));
 	lane->place_of = malloc(size * sizeof(uint32_t));
-	lane->is_past = calloc(size, sizeof(bool));
-	lane->waiting = calloc(size, sizeof(Player *));
-	if (!lane->exchanges || !lane->place_of || !lane->is_past || !lane->waiting)
+	lane->waiting = calloc(sessions, sizeof(Player *));
+	if (!lane->exchanges || !lane->place_of || !lane->waiting)
 		return false;
 	memset(lane->place_of, 0xff, size * sizeof(uint32_t));
 	return true;
@@ -105,14 +110,12 @@ only_reads(const PlanExchange *exchange)
 }
 
 /*
- * Returns the lane that an exchange of the plan goes by.
+ * Returns the number of the lane that an exchange of the plan goes by.
  */
-static Lane *
-lane_of(Replay *replay, uint32_t exchange)
+static uint32_t
+lane_of(const Replay *replay, uint64_t exchange)
 {
-	Order *order = &replay->order;
-
-	return &order->lanes[order->lane_count > 1 && only_reads(&replay->plan.exchanges[exchange])];
+	return replay->order.lane_count > 1 && only_reads(&replay->plan.exchanges[exchange]);
 }
 
 /*
@@ -122,8 +125,9 @@ static uint32_t
 find_need(Replay *replay, uint32_t exchange)
 {
 	const PlanExchange *exchanges = replay->plan.exchanges;
-	const Lane *lane = lane_of(replay, exchange);
-	bool by_finish = lane != &replay->order.lanes[0];
+	uint32_t number = lane_of(replay, exchange);
+	const Lane *lane = &replay->order.lanes[number];
+	bool by_finish = number > 0;
 	uint32_t low = 0;
 	uint32_t high = lane->count;
 
@@ -143,94 +147,167 @@ find_need(Replay *replay, uint32_t exchange)
 }
 
 /*
- * Finds the order of a plan.  False: no memory.
+ * Puts into a lane, in order, what is in it.
+ */
+static void
+lane_fill(Replay *replay, Lane *lane, int (*compare)(const void *, const void *))
+{
+	const ReplayPlan *plan = &replay->plan;
+	bool by_commit = replay->settings.ordering == ORDERING_COMMIT;
+
+	for (size_t n = 0; n < plan->exchange_count; n++)
+		if (plan->exchanges[n].outcome == PLAN_SEND &&
+		    (!by_commit || plan->exchanges[n].transaction_status == 'I'))
+			lane->exchanges[lane->count++] = (uint32_t) n;
+	lane_sort(lane, compare);
+}
+
+/*
+ * Finds the order of a plan.
  */
 bool
 order_begin(Replay *replay)
 {
 	Order *order = &replay->order;
 	const ReplayPlan *plan = &replay->plan;
-	bool by_commit = replay->settings.ordering == ORDERING_COMMIT;
 	size_t size = plan->exchange_count + 1;
 
 	if (replay->settings.ordering == ORDERING_NONE)
 		return true;
-	order->lane_count = by_commit ? 2 : 1;
+	if (plan->exchange_count > replay->common->places)
+		return false;
+	order->lane_count = replay->settings.ordering == ORDERING_COMMIT ? 2 : 1;
 	order->needs = calloc(size, sizeof(uint32_t));
-	if (!order->needs || !lane_begin(&order->lanes[0], size) ||
-	    (by_commit && !lane_begin(&order->lanes[1], size)))
+	if (!order->needs)
 		return false;
 	sorted_exchanges = plan->exchanges;
 	for (uint32_t i = 0; i < order->lane_count; i++)
 	{
-		Lane *lane = &order->lanes[i];
-
-		for (size_t n = 0; n < plan->exchange_count; n++)
-			if (plan->exchanges[n].outcome == PLAN_SEND &&
-			    (!by_commit || plan->exchanges[n].transaction_status == 'I'))
-				lane->exchanges[lane->count++] = (uint32_t) n;
-		lane_sort(lane, i == 0 ? by_turn : by_end);
+		order->lanes[i].stalled_at = clock_monotonic();
+		if (!lane_begin(&order->lanes[i], size, plan->session_count + 1))
+			return false;
+		lane_fill(replay, &order->lanes[i], i == 0 ? by_turn : by_end);
 	}
 	for (size_t n = 0; n < plan->exchange_count; n++)
 		if (plan->exchanges[n].outcome == PLAN_SEND)
 			order->needs[n] = find_need(replay, (uint32_t) n);
-	order->stalled_at = clock_monotonic();
 	return true;
 }
 
 /*
- * Steps the players that waited for the mark to be here.
+ * Puts a player into a heap, at a place or above it.
  */
 static void
-wake(Order *order, Lane *lane, uint32_t need)
+sift_up(Player **heap, uint32_t at, Player *player)
 {
-	Player *player = lane->waiting[need];
-
-	lane->waiting[need] = NULL;
-	while (player)
+	while (at > 0 && heap[(at - 1) / 2]->need > player->need)
 	{
-		Player *next = player->next_waiting;
+		heap[at] = heap[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	heap[at] = player;
+}
+
+/*
+ * Takes the player at a place out of a lane's heap.
+ */
+static void
+take_out(Lane *lane, uint32_t at)
+{
+	Player **heap = lane->waiting;
+	uint32_t count = --lane->waiting_count;
+	Player *last = heap[count];
+
+	heap[at]->is_waiting = false;
+	if (at == count)
+		return;
+	for (uint32_t next = 2 * at + 1; next < count; next = 2 * at + 1)
+	{
+		next += next + 1 < count && heap[next + 1]->need < heap[next]->need;
+		if (heap[next]->need >= last->need)
+			break;
+		heap[at] = heap[next];
+		at = next;
+	}
+	sift_up(heap, at, last);
+}
+
+/*
+ * Moves a mark over what is past, and steps the players that waited for that.
+ */
+static void
+move_mark(Replay *replay, uint32_t number)
+{
+	Lane *lane = &replay->order.lanes[number];
+
+	while (lane->mark < lane->count && common_is_past(replay->common, number, lane->mark))
+		lane->mark++;
+	while (lane->waiting_count > 0 && lane->waiting[0]->need <= lane->mark)
+	{
+		Player *player = lane->waiting[0];
 		Moment *moment = &player->moments[player->at];
 
 		if (moment->ready >= 0) /* until now others kept it back */
-			moment->ready = schedule_now(player->replay);
-		player->is_waiting = false;
-		order->waiting_count--;
+			moment->ready = schedule_now(replay);
+		take_out(lane, 0);
 		replay_queue(player);
-		player = next;
 	}
 }
 
 /*
- * Moves the mark over what is past.
+ * Looks what can go on in a lane; goes on looking until another child will wake this
+ * one when there is more.
  */
 static void
-move_mark(Order *order, Lane *lane)
+look(Replay *replay, uint32_t number)
 {
-	uint32_t before = lane->mark;
+	Lane *lane = &replay->order.lanes[number];
+	uint32_t place;
 
-	while (lane->mark < lane->count && lane->is_past[lane->mark])
-		wake(order, lane, ++lane->mark);
-	if (lane->mark != before)
-		order->stalled_at = clock_monotonic();
+	do
+	{
+		move_mark(replay, number);
+		if (lane->waiting_count == 0 || replay->common->child_count == 1)
+			return;
+		/* the last that is not past, as it is likely to be the last to pass */
+		place = lane->waiting[0]->need - 1;
+		while (place > lane->mark && common_is_past(replay->common, number, place))
+			place--;
+	} while (!common_await(replay->common, number, place));
 }
 
 /*
- * Takes notice that an exchange is past, in the lanes that it is in.
+ * Looks what can go on, as another child may have passed something.
  */
-static void
-pass(Order *order, uint64_t exchange)
+void
+order_look(Replay *replay)
 {
-	for (uint32_t i = 0; i < order->lane_count; i++)
+	for (uint32_t i = 0; i < replay->order.lane_count; i++)
+		if (replay->order.lanes[i].waiting_count > 0)
+			look(replay, i);
+}
+
+/*
+ * Takes notice that an exchange is past, in the lanes that it is in.  Returns whether
+ * it was not before.
+ */
+static bool
+pass(Replay *replay, uint64_t exchange)
+{
+	bool is_new = false;
+
+	for (uint32_t i = 0; i < replay->order.lane_count; i++)
 	{
-		Lane *lane = &order->lanes[i];
+		Lane *lane = &replay->order.lanes[i];
 		uint32_t place = lane->place_of[exchange];
 
 		if (place == NOWHERE)
 			continue;
-		lane->is_past[place] = true;
-		move_mark(order, lane);
+		is_new |= common_pass(replay->common, i, place);
+		if (lane->waiting_count > 0)
+			look(replay, i);
 	}
+	return is_new;
 }
 
 /*
@@ -240,23 +317,25 @@ bool
 order_may_send(Player *player)
 {
 	Replay *replay = player->replay;
-	Order *order = &replay->order;
-	uint32_t exchange = (uint32_t) player->plan->first + player->at;
+	uint64_t exchange = player->plan->first + player->at;
+	uint32_t number;
 	Lane *lane;
 
 	if (replay->settings.ordering == ORDERING_NONE)
 		return true;
-	lane = lane_of(replay, exchange);
-	if (order->needs[exchange] <= lane->mark)
-		return true;
 	if (player->is_waiting)
 		return false;
-	if (order->waiting_count++ == 0)
-		order->stalled_at = clock_monotonic();
+	number = lane_of(replay, exchange);
+	lane = &replay->order.lanes[number];
+	player->need = replay->order.needs[exchange];
+	if (player->need > lane->mark)
+		move_mark(replay, number);
+	if (player->need <= lane->mark)
+		return true;
 	player->is_waiting = true;
-	player->next_waiting = lane->waiting[order->needs[exchange]];
-	lane->waiting[order->needs[exchange]] = player;
-	return false;
+	sift_up(lane->waiting, lane->waiting_count++, player);
+	look(replay, number);
+	return false; /* if it may by now, it is stepped again */
 }
 
 /*
@@ -266,7 +345,7 @@ void
 order_sent(Player *player, uint32_t exchange)
 {
 	if (player->replay->settings.ordering == ORDERING_ARRIVAL)
-		pass(&player->replay->order, player->plan->first + exchange);
+		pass(player->replay, player->plan->first + exchange);
 }
 
 /*
@@ -276,7 +355,7 @@ void
 order_ended(Player *player, uint32_t exchange)
 {
 	if (player->replay->settings.ordering == ORDERING_COMMIT)
-		pass(&player->replay->order, player->plan->first + exchange);
+		pass(player->replay, player->plan->first + exchange);
 }
 
 /*
@@ -285,16 +364,15 @@ order_ended(Player *player, uint32_t exchange)
 static void
 stop_waiting(Player *player)
 {
-	Order *order = &player->replay->order;
-	uint32_t exchange = (uint32_t) player->plan->first + player->at;
-	Player **at = &lane_of(player->replay, exchange)->waiting[order->needs[exchange]];
+	Replay *replay = player->replay;
+	Lane *lane = &replay->order.lanes[lane_of(replay, player->plan->first + player->at)];
 
-	while (*at && *at != player)
-		at = &(*at)->next_waiting;
-	if (*at)
-		*at = player->next_waiting;
-	player->is_waiting = false;
-	order->waiting_count--;
+	for (uint32_t i = 0; i < lane->waiting_count; i++)
+		if (lane->waiting[i] == player)
+		{
+			take_out(lane, i);
+			return;
+		}
 }
 
 /*
@@ -314,13 +392,18 @@ order_abandon(Player *player, uint32_t end)
 }
 
 /*
- * Tells whether what a lane waits for is not due yet by the clock: then nothing stalls.
+ * Tells whether a lane stands still: somebody waits, and what for should have come.
  */
 static bool
-is_not_due(Replay *replay, const Lane *lane)
+is_stalled(Replay *replay, Lane *lane)
 {
-	return replay->settings.timing != TIMING_ASAP &&
-	       replay->plan.exchanges[lane->exchanges[lane->mark]].started_us > schedule_now(replay);
+	bool has_moved = lane->mark != lane->mark_before;
+
+	lane->mark_before = lane->mark;
+	if (lane->waiting_count == 0 || has_moved || replay->is_paused)
+		return false;
+	return replay->settings.timing == TIMING_ASAP ||
+	       replay->plan.exchanges[lane->exchanges[lane->mark]].started_us <= schedule_now(replay);
 }
 
 /*
@@ -331,26 +414,20 @@ order_tick(Replay *replay, int64_t now)
 {
 	Order *order = &replay->order;
 
-	if (order->waiting_count == 0)
-		return;
+	order_look(replay);
 	for (uint32_t i = 0; i < order->lane_count; i++)
 	{
 		Lane *lane = &order->lanes[i];
 
-		if (lane->mark < lane->count && (replay->is_paused || is_not_due(replay, lane)))
-			order->stalled_at = now;
+		if (!is_stalled(replay, lane))
+			lane->stalled_at = now;
+		if (now - lane->stalled_at < replay->settings.order_timeout_us)
+			continue;
+		lane->stalled_at = now;
+		if (!pass(replay, lane->exchanges[lane->mark]))
+			continue; /* by now it was passed anyway */
+		if (++order->timeouts <= 10)
+			report_text(replay, LINK_NOTE, "an exchange waited %lld ms for its turn and was let go",
+			            (long long) (replay->settings.order_timeout_us / 1000));
 	}
-	if (now - order->stalled_at < replay->settings.order_timeout_us)
-		return;
-	if (++order->timeouts <= 10)
-		report_text(replay, LINK_NOTE, "an exchange waited %lld ms for its turn and was let go",
-		            (long long) (replay->settings.order_timeout_us / 1000));
-	for (uint32_t i = 0; i < order->lane_count; i++)
-	{
-		Lane *lane = &order->lanes[i];
-
-		if (lane->mark < lane->count)
-			pass(order, lane->exchanges[lane->mark]);
-	}
-	order->stalled_at = now;
 }

@@ -75,6 +75,7 @@ plan_add_exchange(PlanWriter *writer, const PlanExchange *exchange)
 bool
 plan_add_session(PlanWriter *writer, const PlanSession *session)
 {
+	writer->session_count++;
 	return fwrite(session, sizeof(*session), 1, writer->sessions) == 1;
 }
 

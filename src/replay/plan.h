@@ -104,6 +104,7 @@ typedef struct PlanWriter
 	FILE *sessions;
 	FILE *exchanges;
 	FILE *bytes;
+	uint64_t session_count;
 	uint64_t exchange_count;
 	uint64_t byte_count;
 } PlanWriter;

@@ -191,6 +191,8 @@ note_begin(Player *player)
 	if (replay->settings.timing == TIMING_ASAP)
 		return;
 	moment->late = schedule_real(replay, schedule_at(replay, moment->sent) - moment->ready);
+	if (moment->late < 0)
+		moment->late = 0; /* a pause began a moment ago, and was heard of now */
 	if (moment->late > replay->progress.late_us)
 		replay->progress.late_us = moment->late;
 	late = schedule_real(replay, moment->ready - player->exchanges[player->at].started_us);

@@ -5,6 +5,11 @@
  * The clock runs `speed` times as fast as the world's and stands still in a pause,
  * so a change of speed or a pause changes nothing that is in the plan.  Its zero is
  * the plan's.  As fast as possible, nothing waits for it.
+ *
+ * All children of a run have the same clock: a change of its pace is from a moment on
+ * that the worker names, and what it is put forward is in common.h.  So are the limits:
+ * sessions begin in the plan's order, whosever they are, and each child that begins or
+ * ends one wakes the child whose session is next.
  */
 #include <math.h>
 
@@ -12,14 +17,22 @@
 #include "replay/child.h"
 
 /*
- * Returns the replay's clock at a monotonic time since its last change.
+ * Returns what the clock would be at a monotonic time, had it not been put forward.
+ */
+static int64_t
+clock_at(const Replay *replay, int64_t at)
+{
+	return replay->clock_value + (int64_t) ((double) (at - replay->clock_at) * replay->clock_rate);
+}
+
+/*
+ * Returns the replay's clock at a monotonic time since its pace last changed.
  */
 int64_t
 schedule_at(const Replay *replay, int64_t monotonic)
 {
-	int64_t passed = monotonic - replay->clock_at;
-
-	return replay->clock_value + (int64_t) ((double) passed * replay->clock_rate);
+	return clock_at(replay, monotonic) +
+	       atomic_load_explicit(&replay->common->state->skipped, memory_order_relaxed);
 }
 
 /*
@@ -52,19 +65,28 @@ schedule_begin(Replay *replay, int64_t zero)
 }
 
 /*
- * Changes speed, or pauses, or goes on.
+ * Lets all sessions look at the clock again.
  */
-void
-schedule_set(Replay *replay, bool is_paused, double speed)
+static void
+step_all(Replay *replay)
 {
-	replay->clock_value = schedule_now(replay);
-	replay->clock_at = clock_monotonic();
-	replay->settings.speed = speed;
-	replay->is_paused = is_paused;
-	replay->clock_rate = is_paused ? 0 : speed;
 	for (Player *player = replay->sessions; player; player = player->next)
 		replay_queue(player);
 	schedule_start(replay);
+}
+
+/*
+ * Changes speed, or pauses, or goes on.
+ */
+void
+schedule_set(Replay *replay, const LinkPace *pace)
+{
+	replay->clock_value = clock_at(replay, pace->at);
+	replay->clock_at = pace->at;
+	replay->settings.speed = pace->speed;
+	replay->is_paused = pace->is_paused;
+	replay->clock_rate = pace->is_paused ? 0 : pace->speed;
+	step_all(replay);
 }
 
 /*
@@ -96,12 +118,41 @@ static int64_t
 until_connect(const Replay *replay)
 {
 	uint32_t rate = replay->settings.connect_rate;
-	int64_t next;
+	int64_t last = atomic_load(&replay->common->state->last_connect);
 
-	if (rate == 0 || replay->last_connect == 0)
+	if (rate == 0 || last == 0)
 		return 0;
-	next = replay->last_connect + 1000000 / rate;
-	return next - clock_monotonic();
+	return last + 1000000 / rate - clock_monotonic();
+}
+
+/*
+ * Wakes the child whose session is next, if that is another one.
+ */
+static void
+wake_next(const Replay *replay)
+{
+	const Common *common = replay->common;
+	uint32_t next = atomic_load(&common->state->begun) % common->child_count;
+
+	if (next != common->own)
+		common_wake(common, next);
+}
+
+/*
+ * Begins this child's next session, which is the run's.
+ */
+static void
+begin_next(Replay *replay)
+{
+	CommonState *state = replay->common->state;
+	uint32_t session = replay->next_session;
+
+	replay->next_session += replay->common->child_count;
+	atomic_fetch_add(&state->live, 1);
+	atomic_store(&state->last_connect, clock_monotonic());
+	atomic_store(&state->begun, session + 1);
+	wake_next(replay);
+	player_open(replay, session);
 }
 
 /*
@@ -111,6 +162,7 @@ void
 schedule_start(Replay *replay)
 {
 	const ReplayPlan *plan = &replay->plan;
+	CommonState *state = replay->common->state;
 
 	while (replay->is_going && !replay->is_paused && !replay->is_cancelled &&
 	       replay->next_session < plan->session_count)
@@ -118,7 +170,10 @@ schedule_start(Replay *replay)
 		const PlanSession *next = &plan->sessions[replay->next_session];
 		int64_t wait = until_connect(replay);
 
-		if (replay->live >= replay->settings.max_sessions || replay->connecting >= MAX_CONNECTING)
+		if (atomic_load(&state->begun) != replay->next_session)
+			return; /* who begins the one before wakes this child */
+		if (atomic_load(&state->live) >= replay->settings.max_sessions ||
+		    replay->connecting >= MAX_CONNECTING)
 			return; /* one that goes on, or ends, calls again */
 		if (wait > 0)
 		{
@@ -132,10 +187,18 @@ schedule_start(Replay *replay)
 			arm(replay, replay->start_timer, next->started_us);
 			return;
 		}
-		replay->last_connect = clock_monotonic();
-		player_open(replay, replay->next_session);
-		replay->next_session += replay->settings.child_count;
+		begin_next(replay);
 	}
+}
+
+/*
+ * Takes notice that a session has ended.
+ */
+void
+schedule_ended(Replay *replay)
+{
+	atomic_fetch_sub(&replay->common->state->live, 1);
+	wake_next(replay);
 }
 
 /*
@@ -240,29 +303,59 @@ find_next(const Player *player, int64_t *next)
 }
 
 /*
- * Skips what idle_max does not allow: where every session waits for the clock, it is
- * put forward.
+ * Finds until when this child has nothing to do.
+ */
+static int64_t
+find_idle(const Replay *replay)
+{
+	int64_t next = INT64_MAX;
+
+	for (const Player *player = replay->sessions; player; player = player->next)
+		if (!find_next(player, &next))
+			return COMMON_BUSY;
+	if (replay->next_session < replay->plan.session_count &&
+	    replay->plan.sessions[replay->next_session].started_us < next)
+		next = replay->plan.sessions[replay->next_session].started_us;
+	return next;
+}
+
+/*
+ * Looks whether the clock was put forward.
+ */
+void
+schedule_look(Replay *replay)
+{
+	int64_t skipped = atomic_load(&replay->common->state->skipped);
+
+	if (skipped == replay->clock_skipped)
+		return;
+	replay->clock_skipped = skipped;
+	step_all(replay);
+}
+
+/*
+ * Skips what idle_max does not allow: where every session, of all children, waits for
+ * the clock, it is put forward.  A child that said it is idle until some time, and has
+ * gone on since, has done so as that time has come: then nothing is skipped.
  */
 void
 schedule_tick(Replay *replay)
 {
+	Common *common = replay->common;
 	int64_t limit = longest_pause(replay);
-	int64_t next = INT64_MAX;
-	int64_t skipped;
+	int64_t before = atomic_load(&common->state->skipped);
+	int64_t next;
+	int64_t span;
 
 	if (limit < 0 || replay->is_paused || replay->settings.timing == TIMING_ASAP)
 		return;
-	for (Player *player = replay->sessions; player; player = player->next)
-		if (!find_next(player, &next))
-			return;
-	if (replay->next_session < replay->plan.session_count &&
-	    replay->plan.sessions[replay->next_session].started_us < next)
-		next = replay->plan.sessions[replay->next_session].started_us;
-	skipped = next - schedule_now(replay) - limit;
-	if (next == INT64_MAX || skipped <= 0)
+	common_say_idle(common, find_idle(replay));
+	next = common_idle_until(common);
+	if (next == COMMON_BUSY || next == INT64_MAX)
 		return;
-	replay->clock_value += skipped;
-	for (Player *player = replay->sessions; player; player = player->next)
-		replay_queue(player);
-	schedule_start(replay);
+	span = next - schedule_now(replay) - limit;
+	if (span <= 0 || !common_put_forward(common, before, span))
+		return;
+	common_wake_all(common);
+	schedule_look(replay);
 }

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "journal/clock.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -54,7 +55,9 @@ typedef struct Run
 	RunEnd end;
 	char *message;       /* why it was aborted */
 	double plan_seconds; /* of processor time */
-	bool is_mapped;      /* the children have the plan */
+	uint64 sessions;     /* in the plan */
+	uint64 exchanges;
+	bool is_mapped; /* the children have the plan */
 	bool is_paused;
 	bool is_cancelled;
 } Run;
@@ -224,6 +227,8 @@ plan(void)
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not write the plan of the replay to \"%s\": %m",
 		                       settings->plan_path)));
+	run.sessions = writer.session_count;
+	run.exchanges = writer.exchange_count;
 	if (!run.request->resumes)
 		replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
@@ -242,17 +247,15 @@ start_children(void)
 {
 	ReplaySettings *settings = &run.request->settings;
 	int64 zero;
-	struct timespec now;
 	ListCell *cell;
 
-	replay_children_start(settings);
+	replay_children_start(settings, run.sessions, run.exchanges);
 	foreach (cell, run.summary.conninfos)
 		replay_children_tell(LINK_CONNINFO, lfirst(cell), strlen(lfirst(cell)));
 	foreach (cell, run.summary.types)
 		replay_children_tell(LINK_TYPES, ((StringInfo) lfirst(cell))->data,
 		                     (Size) ((StringInfo) lfirst(cell))->len);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	zero = (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	zero = clock_monotonic();
 	replay_children_tell(LINK_GO, &zero, sizeof(zero));
 	atomic_store(&run.slot->state, REPLAY_RUNNING);
 }
@@ -342,13 +345,16 @@ follow_commands(void)
 	uint32 command = atomic_load(&run.slot->command);
 	bool paused = (command & REPLAY_PAUSE) != 0;
 	uint64 bits = atomic_exchange(&run.slot->new_speed, 0);
+	LinkPace pace = {.at = clock_monotonic(), .is_paused = paused};
 
 	if (bits != 0)
-		replay_children_tell(LINK_SPEED, &bits, sizeof(bits));
+		memcpy(&run.request->settings.speed, &bits, sizeof(bits));
+	pace.speed = run.request->settings.speed;
+	if (bits != 0 || paused != run.is_paused)
+		replay_children_tell(LINK_PACE, &pace, sizeof(pace));
 	if (paused != run.is_paused)
 	{
 		run.is_paused = paused;
-		replay_children_tell(paused ? LINK_PAUSE : LINK_RESUME, NULL, 0);
 		begin();
 		replay_record_state(run.request->run_id, paused ? "paused" : "running", NULL);
 		commit();

@@ -23,6 +23,7 @@
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
+#include "replay/common.h"
 #include "replay/link.h"
 
 /* What is to be replayed, and how. */
@@ -203,12 +204,11 @@ extern void replay_store_write(ReplayStore *store);
 
 /* ---- worker_children.c: the network processes of the one run that a worker has ---- */
 
-#define REPLAY_MAX_CHILDREN 64
-
 /* Takes a record that a child sent. */
 typedef void (*ReplayTake)(LinkKind kind, const char *data, Size size);
 
-extern void replay_children_start(const ReplaySettings *settings);
+extern void replay_children_start(const ReplaySettings *settings, uint64 sessions,
+                                  uint64 exchanges);
 extern void replay_children_tell(LinkCommand command, const void *data, Size len);
 extern void replay_children_wait(long timeout_ms);
 extern void replay_children_read(ReplayTake take);

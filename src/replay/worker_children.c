@@ -2,9 +2,9 @@
  * worker_children.c
  *	  The network processes of a run: one, or as many as were asked for.
  *
- * Each maps the same plan and runs its share of the sessions; nothing is shared
- * between them but the zero of their clocks.  One that dies, or says nothing for
- * long, fails the run.  What they send is only data, whatever it is.
+ * Each maps the same plan and runs its share of the sessions; what they have in common
+ * is in common.h.  One that dies, or says nothing for long, fails the run.  What they
+ * send is only data, whatever it is.
  *
  * Public routines, of the one run that a worker has:
  *		replay_children_start, replay_children_tell
@@ -48,17 +48,6 @@ static const char *failure;
 static WaitEventSet *wait_set;
 
 /*
- * Returns a child's share of something that is limited for all.
- */
-static uint32
-share(uint32 all, uint32 number)
-{
-	if (all == UINT32_MAX)
-		return all;
-	return all / child_count + (number < all % child_count);
-}
-
-/*
  * Sends a child a command.  It has not begun, or has room: commands are few.
  */
 static void
@@ -83,36 +72,45 @@ tell(Child *child, LinkCommand command, const void *data, Size len)
 }
 
 /*
- * Starts the children, no more than have something to do.
+ * Raises an error: a child cannot be started.
+ */
+static void
+cannot_start(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
+	                errmsg("could not start the replay's network process: %m")));
+}
+
+/*
+ * Starts the children, no more than there are sessions; so many exchanges are in the
+ * plan.
  */
 void
-replay_children_start(const ReplaySettings *settings)
+replay_children_start(const ReplaySettings *settings, uint64 sessions, uint64 exchanges)
 {
-	uint32 count = Min(settings->child_count, Max(settings->max_sessions, 1));
+	int fds[2 * REPLAY_MAX_CHILDREN];
+	int fd_count;
 
-	if (settings->connect_rate > 0)
-		count = Min(count, settings->connect_rate);
-	child_count = Min(count, REPLAY_MAX_CHILDREN);
+	child_count = (uint32) Max(Min(settings->child_count, sessions), 1);
+	if (!common_make(&replay_common, child_count,
+	                 settings->ordering == ORDERING_NONE ? 0 : exchanges))
+		cannot_start();
+	fd_count = common_fds(&replay_common, fds);
 	for (uint32 i = 0; i < child_count; i++)
 	{
 		Child *child = &children[i];
-		ReplaySettings own = *settings;
 
-		own.child_no = i;
-		own.child_count = child_count;
-		own.max_sessions = share(settings->max_sessions, i);
-		own.connect_rate = share(settings->connect_rate, i);
-		child->pid =
-		    spawn_detached("pgwire_trace replay network", replay_child_main, 0, &child->link);
+		child->pid = spawn_detached_with("pgwire_trace replay network", replay_child_main, (int) i,
+		                                 &child->link, fds, fd_count);
 		if (child->pid < 0)
 		{
 			child->pid = 0;
-			ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
-			                errmsg("could not start the replay's network process: %m")));
+			cannot_start();
 		}
 		child->heard_at = GetCurrentTimestamp();
-		tell(child, LINK_SETTINGS, &own, sizeof(own));
+		tell(child, LINK_SETTINGS, settings, sizeof(*settings));
 	}
+	common_leave(&replay_common);
 }
 
 /*

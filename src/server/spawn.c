@@ -29,10 +29,22 @@
 #define OOM_SCORE "500\n"
 
 /*
- * Closes every descriptor but one, and points the standard ones to nowhere.
+ * Tells whether a child keeps a descriptor: its link's, or one of some others.
+ */
+static bool
+is_kept(int fd, int link, const int *others, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (others[i] == fd)
+			return true;
+	return fd == link;
+}
+
+/*
+ * Closes every descriptor but those, and points the standard ones to nowhere.
  */
 static void
-close_all_but(int kept)
+close_all_but(int link, const int *others, int count)
 {
 	int nowhere = open("/dev/null", O_RDWR);
 	struct rlimit limit;
@@ -49,7 +61,7 @@ close_all_but(int kept)
 		{
 			int fd = atoi(entry->d_name);
 
-			if (fd > 2 && fd != kept && fd != dirfd(dir))
+			if (fd > 2 && !is_kept(fd, link, others, count) && fd != dirfd(dir))
 				close(fd);
 		}
 		closedir(dir);
@@ -58,7 +70,7 @@ close_all_but(int kept)
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 65536)
 		limit.rlim_cur = 65536;
 	for (int fd = 3; fd < (int) limit.rlim_cur; fd++)
-		if (fd != kept)
+		if (!is_kept(fd, link, others, count))
 			close(fd);
 }
 
@@ -99,7 +111,7 @@ reset_signals(void)
  * answers is ended by its own alarm.
  */
 static void
-leave_server(const char *title, pid_t supervisor, int fd)
+leave_server(const char *title, pid_t supervisor, int link, const int *others, int count)
 {
 	struct rlimit limit;
 
@@ -109,7 +121,7 @@ leave_server(const char *title, pid_t supervisor, int fd)
 	dsm_detach_all();
 	PGSharedMemoryDetach();
 	MyProc = NULL;
-	close_all_but(fd);
+	close_all_but(link, others, count);
 	/* elsewhere the end of the socket pair tells that the supervisor is gone */
 #ifdef PR_SET_PDEATHSIG
 	prctl(PR_SET_PDEATHSIG, SIGQUIT);
@@ -126,10 +138,11 @@ leave_server(const char *title, pid_t supervisor, int fd)
 }
 
 /*
- * Forks a child that has left the server; see supervisor.h.
+ * Forks a child that has left the server, with some descriptors; see supervisor.h.
  */
 pid_t
-spawn_detached(const char *title, SpawnMain run, int arg, int *fd)
+spawn_detached_with(const char *title, SpawnMain run, int arg, int *fd, const int *others,
+                    int count)
 {
 	pid_t supervisor = getpid();
 	sigset_t all;
@@ -145,7 +158,7 @@ spawn_detached(const char *title, SpawnMain run, int arg, int *fd)
 	pid = fork();
 	if (pid == 0)
 	{
-		leave_server(title, supervisor, pair[1]);
+		leave_server(title, supervisor, pair[1], others, count);
 		run(pair[1], arg);
 		_exit(0);
 	}
@@ -159,4 +172,13 @@ spawn_detached(const char *title, SpawnMain run, int arg, int *fd)
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	*fd = pair[0];
 	return pid;
+}
+
+/*
+ * Forks a child that has left the server; see supervisor.h.
+ */
+pid_t
+spawn_detached(const char *title, SpawnMain run, int arg, int *fd)
+{
+	return spawn_detached_with(title, run, arg, fd, NULL, 0);
 }

@@ -17,6 +17,10 @@ typedef void (*SpawnMain)(int fd, int arg);
  */
 extern pid_t spawn_detached(const char *title, SpawnMain run, int arg, int *fd);
 
+/* The same, but it keeps some other descriptors too. */
+extern pid_t spawn_detached_with(const char *title, SpawnMain run, int arg, int *fd,
+                                 const int *others, int count);
+
 /* ---- supervisor.c ---- */
 
 /* Notes an error in stat_relay, and in the log unless it is there already. */

@@ -24,12 +24,14 @@
 
 #include "checks.h"
 #include "replay/child_main.h"
+#include "replay/common.h"
 #include "replay/compare.h"
 #include "replay/link.h"
 
 #define SESSIONS 1500
 #define EXCHANGES 4 /* of each */
 #define TEST_SECONDS 60
+#define PLACES (SESSIONS * EXCHANGES)
 
 static char directory[64];
 
@@ -205,7 +207,8 @@ start_target(void)
 /* ---- the worker ---- */
 
 /*
- * Writes a plan of equal sessions.
+ * Writes a plan of equal sessions.  They take turns: each with its first exchange, then
+ * each with its second one; every other session's exchanges write.
  */
 static void
 write_plan(const char *path, int sessions, int64_t first_id)
@@ -227,6 +230,9 @@ write_plan(const char *path, int sessions, int64_t first_id)
 		for (int n = 0; n < EXCHANGES; n++)
 		{
 			exchange.exchange_no = n + 1;
+			exchange.started_us = ((int64_t) n * sessions + i) * 10;
+			exchange.finished_us = exchange.started_us + 15;
+			exchange.turn_us = i % 2 ? exchange.finished_us : exchange.started_us;
 			exchange.after = n - 1;
 			good &= plan_add_bytes(&writer, request, exchange.request_len, &exchange.request_at) &&
 			        plan_add_bytes(&writer, query_answer, exchange.response_len,
@@ -248,7 +254,10 @@ typedef struct Heard
 	int verdicts[VERDICT_COUNT];
 	int ended[3]; /* sessions, by state */
 	uint32_t left;
-	bool is_done;
+	int children;            /* that are done */
+	bool is_done;            /* all are */
+	LinkProgress progress;   /* the last that came */
+	uint64_t order_timeouts; /* of all */
 	char refused[256];
 } Heard;
 
@@ -280,12 +289,16 @@ hear(Heard *heard, const LinkRecord *record, const uint8_t *data)
 			if (session.state != LINK_SESSION_RUNNING)
 				heard->left += session.left;
 			break;
+		case LINK_PROGRESS:
+			memcpy(&heard->progress, data, sizeof(heard->progress));
+			break;
 		case LINK_REFUSED:
 			snprintf(heard->refused, sizeof(heard->refused), "%.*s", (int) record->size,
 			         (const char *) data);
 			break;
 		case LINK_DONE:
-			heard->is_done = true;
+			heard->children++;
+			heard->order_timeouts += heard->progress.order_timeouts;
 			break;
 		default:
 			break;
@@ -308,19 +321,15 @@ tell(int link, uint8_t command, const void *data, size_t len)
 }
 
 /*
- * Runs the child on a plan, against a database of the target's, to its end; it may be
- * told to end before it has begun.
+ * Starts a child of a run, told all it must know; it may be told to end before it has
+ * begun.  Returns its link.
  */
-static Heard
-run_child_until(const ReplaySettings *settings, const char *database, bool is_cancelled)
+static int
+start_child(const ReplaySettings *settings, const char *database, uint32_t number,
+            bool is_cancelled)
 {
-	static uint8_t packet[LINK_PACKET];
-	Heard heard = {.is_done = false};
 	char conninfo[256];
-	char begun[PLAN_PATH_SIZE + 16];
 	int pair[2];
-	ssize_t got;
-	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0)
 		exit(1);
@@ -331,25 +340,65 @@ run_child_until(const ReplaySettings *settings, const char *database, bool is_ca
 	tell(pair[0], LINK_GO, NULL, 0);
 	if (is_cancelled)
 		tell(pair[0], LINK_CANCEL, NULL, 0);
-	pid = fork();
-	if (pid == 0)
+	if (fork() == 0)
 	{
 		close(pair[0]);
 		alarm(TEST_SECONDS);
-		replay_child_main(pair[1], 0);
+		replay_child_main(pair[1], (int) number);
 	}
 	close(pair[1]);
-	while ((got = recv(pair[0], packet, sizeof(packet), 0)) > 0)
-		for (size_t at = 0; at + sizeof(LinkRecord) <= (size_t) got;)
-		{
-			LinkRecord record;
+	return pair[0];
+}
 
-			memcpy(&record, packet + at, sizeof(record));
-			hear(&heard, &record, packet + at + sizeof(record));
-			at += sizeof(record) + record.size;
+/*
+ * Takes a packet of a child's.
+ */
+static void
+hear_packet(Heard *heard, const uint8_t *packet, size_t len)
+{
+	for (size_t at = 0; at + sizeof(LinkRecord) <= len;)
+	{
+		LinkRecord record;
+
+		memcpy(&record, packet + at, sizeof(record));
+		hear(heard, &record, packet + at + sizeof(record));
+		at += sizeof(record) + record.size;
+	}
+}
+
+/*
+ * Runs the children on a plan, against a database of the target's, to their end.
+ */
+static Heard
+run_child_until(const ReplaySettings *settings, const char *database, bool is_cancelled)
+{
+	static uint8_t packet[LINK_PACKET];
+	Heard heard = {.children = 0};
+	char begun[PLAN_PATH_SIZE + 16];
+	struct pollfd links[REPLAY_MAX_CHILDREN];
+	uint32_t open = settings->child_count;
+
+	if (!common_make(&replay_common, open, PLACES))
+		exit(1);
+	for (uint32_t i = 0; i < settings->child_count; i++)
+		links[i] = (struct pollfd){start_child(settings, database, i, is_cancelled), POLLIN, 0};
+	common_leave(&replay_common);
+	while (open > 0 && poll(links, settings->child_count, TEST_SECONDS * 1000) > 0)
+		for (uint32_t i = 0; i < settings->child_count; i++)
+		{
+			ssize_t got = links[i].revents ? recv(links[i].fd, packet, sizeof(packet), 0) : 0;
+
+			if (!links[i].revents)
+				continue;
+			hear_packet(&heard, packet, got > 0 ? (size_t) got : 0);
+			if (got > 0)
+				continue;
+			close(links[i].fd);
+			links[i].fd = -1;
+			open--;
+			wait(NULL);
 		}
-	close(pair[0]);
-	waitpid(pid, NULL, 0);
+	heard.is_done = heard.children == (int) settings->child_count;
 	snprintf(begun, sizeof(begun), "%s" PLAN_BEGUN, settings->plan_path);
 	unlink(begun);
 	plan_remove(settings->plan_path);
@@ -391,21 +440,25 @@ make_settings(const char *name, uint32_t ordering)
  * Replays all sessions at once.
  */
 static void
-run_many(uint32_t ordering)
+run_many(uint32_t ordering, uint32_t children)
 {
 	ReplaySettings settings = make_settings("many", ordering);
 	Heard heard;
 	char what[256];
 
+	settings.child_count = children;
 	write_plan(settings.plan_path, SESSIONS, 1);
 	heard = run_child(&settings, "good");
 	snprintf(what, sizeof(what),
-	         "%d sessions: sent %d, answered %d, differences %d, finished %d, %s", SESSIONS,
-	         heard.sent, heard.answered, heard.differences, heard.ended[LINK_SESSION_FINISHED],
+	         "%d sessions, ordering %u, %u children, %d done: sent %d, answered %d, differences %d,"
+	         " finished %d, order timeouts %d, %s",
+	         SESSIONS, ordering, children, heard.children, heard.sent, heard.answered,
+	         heard.differences, heard.ended[LINK_SESSION_FINISHED], (int) heard.order_timeouts,
 	         heard.refused);
 	check(heard.is_done && heard.sent == SESSIONS * EXCHANGES &&
 	          heard.answered == SESSIONS * EXCHANGES && heard.differences == 0 &&
-	          heard.ended[LINK_SESSION_FINISHED] == SESSIONS && heard.left == 0,
+	          heard.ended[LINK_SESSION_FINISHED] == SESSIONS && heard.left == 0 &&
+	          heard.order_timeouts == 0,
 	      what);
 }
 
@@ -510,8 +563,11 @@ main(void)
 	snprintf(directory, sizeof(directory), "/tmp/replay_many.%d", (int) getpid());
 	mkdir(directory, 0700);
 	target = start_target();
-	run_many(ORDERING_NONE);
-	run_many(ORDERING_ARRIVAL);
+	run_many(ORDERING_NONE, 1);
+	run_many(ORDERING_ARRIVAL, 1);
+	run_many(ORDERING_NONE, 3);
+	run_many(ORDERING_ARRIVAL, 3);
+	run_many(ORDERING_COMMIT, 2);
 	run_bad("hang", VERDICT_TIMEOUT);
 	run_bad("mid-message", VERDICT_TIMEOUT);
 	run_bad("length", VERDICT_SESSION_LOST);
