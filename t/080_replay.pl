@@ -196,6 +196,38 @@ my $failed = judge('alter table item add check (id < 1000)',
 	'5:error_new 6:error_new<5 7:shape<5', 'an error in a transaction explains what follows');
 is($server->of_run($failed, 'root_divergences'), '1', 'one of them is the root');
 
+# ---- other errors, other states ----
+
+reset_all();
+$client = $server->connect_client;
+for my $bytes (
+	PgwireTrace::Client::query("insert into item (id, name) values (7, 'twice')"),
+	PgwireTrace::Client::parse('select label(1)') . PgwireTrace::Client::bind_portal() . PgwireTrace::Client::execute()
+	  . PgwireTrace::Client::parse('begin') . PgwireTrace::Client::bind_portal() . PgwireTrace::Client::execute()
+	  . PgwireTrace::Client::sync_message(),
+	PgwireTrace::Client::query('select 2'),
+	PgwireTrace::Client::query('commit'),
+	PgwireTrace::Client::query('select label(3)'),
+	PgwireTrace::Client::query('select 4'))
+{
+	$client->send_bytes($bytes);
+	$client->until_ready(1);
+}
+$client->send_bytes(PgwireTrace::Client::terminate());
+ok($server->flush, 'recorded');
+$plain = $server->sql('select pgwire_trace.last_session()');
+judge('select 1', '', 'no change');
+judge('alter table item drop constraint item_pkey; alter table item add check (id > 7) not valid',
+	'1:error_changed', 'an error that is another', 1);
+judge(q(create or replace function label(n int) returns text language plpgsql as
+	$$ begin if n = 1 then raise 'no'; end if; return 'label ' || n; end $$),
+	'2:error_new 3:transaction_state<2', 'a transaction that did not begin', 1);
+my $module = PgwireTrace::build_module('open_block');
+my $state = judge("create or replace function label(n int) returns text language c as '$module', 'open_block'",
+	'5:transaction_state 6:transaction_state<5', 'one that nobody began');
+is($server->sql("select statement_no, captured ->> 'transaction_status', replayed ->> 'transaction_status'"
+		  . " from pgwire_trace.replay_divergence where run_id = $state and is_root"), '2|I|T', 'both states are told');
+
 # ---- types of users, which have another OID in every database ----
 
 my $types = "create schema if not exists app; drop type if exists mood, app.size cascade;"
