@@ -322,7 +322,22 @@ my (undef, undef, $refused) = $server->try_sql('do $$ begin'
 	  . " perform pgwire_trace.replay_start('$conninfo', array[$hidden]);"
 	  . " exception when feature_not_supported then raise exception '% %', sqlstate, sqlerrm; end \$\$");
 like($refused, qr/0A000 comparison level 4 needs digests/, 'replay_start itself refuses level 4');
+(undef, undef, $refused) = $server->try_sql("select pgwire_trace.replay_start('$conninfo')");
+like($refused, qr/DETAIL:  1 exchanges have rows, but no digest of them\./, 'with their number, whichever sessions');
 is($server->verdicts($server->replay("array[$hidden], timing => 'asap', compare => 3")), '', 'level 3 needs none');
+
+# all bytes are kept, but not all are compared: the digest leaves the redacted column out
+$server->set('pgwire_trace.redact_columns' => 'public.hidden.a', 'pgwire_trace.response_limit' => '2MB');
+ok(poll(sub {
+		$server->side_sql("select a from hidden cross join (select true union all select false) v;\n");
+		$server->flush;
+		$hidden = $server->sql('select pgwire_trace.last_session()');
+		return $server->sql("select row_digest is not null and is_redacted and not is_truncated from"
+			  . " pgwire_trace.exchange where session_id = $hidden and exchange_no = 1") eq 't';
+	}), 'redacted, and kept');
+$server->set('pgwire_trace.redact_columns' => '', 'pgwire_trace.response_limit' => '64kB');
+(undef, undef, $refused) = $server->try_sql("select pgwire_trace.replay_start('$conninfo', array[$hidden])");
+like($refused, qr/DETAIL:  1 exchanges have rows, but no digest of them\./, 'such a digest does not count');
 
 # ---- what was redacted ----
 
@@ -338,9 +353,39 @@ $server->set('pgwire_trace.redact_columns' => '');
 $run = $server->replay("array[$hidden], timing => 'asap', compare => 5");
 is($server->verdicts($run), '', 'values that the record masked are not compared');
 is($server->sql("select exchange_no, outcome, reason from pgwire_trace.replay_run_exchange where run_id = $run order by 1"),
-	"1|sent|\n2|skipped|the record redacted values in it", 'a request whose values are not those that were is not sent');
+	"1|sent|\n2|skipped|the record overwrote something in it", 'a request whose values are not those that were is not sent');
+my $redacted = $hidden;
+$target->safe_psql('postgres', "update hidden set a = repeat('y', 10)");
+$server->set('pgwire_trace.redact_queries' => 'hidden|p.ssword');
+ok(poll(sub {
+		$client = $server->connect_client;
+		for my $bytes (
+			PgwireTrace::Client::query('copy (select distinct a from hidden) to stdout'),
+			PgwireTrace::Client::parse("select count(*) from hidden where a <> 'x'", 'h') . PgwireTrace::Client::sync_message(),
+			PgwireTrace::Client::bind_portal(statement => 'h') . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message(),
+			PgwireTrace::Client::query("alter role current_user password 'not this'"),
+			PgwireTrace::Client::parse('select 1', 'h2') . PgwireTrace::Client::bind_portal(statement => 'h2')
+			  . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message())
+		{
+			$client->send_bytes($bytes);
+			$client->until_ready(1);
+		}
+		$client->send_bytes(PgwireTrace::Client::terminate());
+		$server->flush;
+		$hidden = $server->sql('select pgwire_trace.last_session()');
+		return $server->sql("select string_agg(is_redacted::int || '' || is_request_redacted::int, ' ' order by exchange_no)"
+			  . " from pgwire_trace.exchange where session_id = $hidden and kind not in ('startup', 'terminate')") eq '10 11 10 11 00';
+	}), 'redacted in the request, the answer, or both')
+  or diag($server->sql("select string_agg(is_redacted::int || '' || is_request_redacted::int, ' ' order by exchange_no)"
+			  . " from pgwire_trace.exchange where session_id = $hidden and kind not in ('startup', 'terminate')"));
+$server->set('pgwire_trace.redact_queries' => '');
+$run = $server->replay("array[$hidden], timing => 'asap', compare => 5");
+is($server->verdicts($run), '', 'masked data of a COPY are not compared');
+is($server->sql("select exchange_no, reason from pgwire_trace.replay_run_exchange where run_id = $run and outcome <> 'sent' order by 1"),
+	"2|the record overwrote something in it\n3|the record overwrote something in the statement that it runs\n"
+	  . '4|the record overwrote something in it', 'what is not what it was is not sent');
 $target->safe_psql('postgres', 'insert into hidden select * from hidden');
-is($server->verdicts($server->replay("array[$hidden], timing => 'asap', compare => 5")), '1:data', 'others in the same row are');
+is($server->verdicts($server->replay("array[$redacted], timing => 'asap', compare => 5")), '1:data', 'others in the same row are');
 
 # ---- time ----
 

@@ -18,7 +18,7 @@ CREATE FUNCTION pgwire_trace.fact_boolean(facts bytea, name text) RETURNS boolea
 AS 'MODULE_PATHNAME', 'pgwire_trace_fact_boolean'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION pgwire_trace.fact_boolean(bytea, text) IS
-'Returns a fact of an exchange: is_complete, is_truncated, pairing_uncertain or is_redacted. Raises 22023 for other names, XX001 for bytes that are no facts.';
+'Returns a fact of an exchange: is_complete, is_truncated, pairing_uncertain, is_redacted or is_request_redacted. Raises 22023 for other names, XX001 for bytes that are no facts.';
 
 CREATE FUNCTION pgwire_trace.fact_time(started_at timestamptz, facts bytea, name text) RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'pgwire_trace_fact_time'
@@ -79,7 +79,8 @@ SELECT pgwire_trace.fact_time(x.started_at, x.facts, 'duration') AS recorded_at,
 	   pgwire_trace.fact_bigint(x.facts, 'duration') AS duration_us,
 	   pgwire_trace.fact_bigint(x.facts, 'first_response') AS first_response_us,
 	   pgwire_trace.fact_bigint(x.facts, 'think') AS think_us,
-	   pgwire_trace.fact_boolean(x.facts, 'is_redacted') AS is_redacted
+	   pgwire_trace.fact_boolean(x.facts, 'is_redacted') AS is_redacted,
+	   pgwire_trace.fact_boolean(x.facts, 'is_request_redacted') AS is_request_redacted
 FROM pgwire_trace.stored_exchange x
 LEFT JOIN pgwire_trace.query_text t ON t.query_hash = x.query_hash;
 REVOKE ALL ON pgwire_trace.exchange FROM PUBLIC;
@@ -122,6 +123,8 @@ COMMENT ON COLUMN pgwire_trace.exchange.first_response_us IS 'Microseconds from 
 COMMENT ON COLUMN pgwire_trace.exchange.think_us IS 'Microseconds that the client took since the exchange before was finished; NULL if it did not wait for that, and for the first.';
 
 COMMENT ON COLUMN pgwire_trace.exchange.is_redacted IS 'Whether something that the client or the server said was overwritten in request, response, query or error_message: by a rule (pgwire_trace.redact_*), or because it is a password in query text. What is never stored of any session (answers to authentication requests, secret keys) does not count. False in metadata mode, where there are no values to overwrite.';
+
+COMMENT ON COLUMN pgwire_trace.exchange.is_request_redacted IS 'Whether something in request was overwritten, so that it is not what the client sent; is_redacted is true then too.';
 
 CREATE FUNCTION pgwire_trace.exchange_insert() RETURNS trigger
 AS 'MODULE_PATHNAME', 'pgwire_trace_exchange_insert'

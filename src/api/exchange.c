@@ -56,6 +56,7 @@ typedef enum FactName
 	FACT_IS_TRUNCATED,
 	FACT_PAIRING_UNCERTAIN,
 	FACT_IS_REDACTED,
+	FACT_IS_REQUEST_REDACTED,
 	FACT_REQUEST,
 	FACT_RESPONSE,
 	FACT_CHUNKS,
@@ -84,6 +85,7 @@ static const char *const fact_names[FACT_NAMES] = {"kind",
                                                    "is_truncated",
                                                    "pairing_uncertain",
                                                    "is_redacted",
+                                                   "is_request_redacted",
                                                    "request",
                                                    "response",
                                                    "chunks"};
@@ -295,6 +297,8 @@ pgwire_trace_fact_boolean(PG_FUNCTION_ARGS)
 			PG_RETURN_BOOL(facts->pairing_uncertain);
 		case FACT_IS_REDACTED:
 			PG_RETURN_BOOL(facts->is_redacted);
+		case FACT_IS_REQUEST_REDACTED:
+			PG_RETURN_BOOL(facts->is_request_redacted);
 		default:
 			refuse_name(fcinfo, 1);
 			PG_RETURN_NULL();

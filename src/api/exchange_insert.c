@@ -145,6 +145,7 @@ set_numbers(const Row *row, Facts *facts)
 	facts->is_truncated = flag(row, "is_truncated");
 	facts->pairing_uncertain = flag(row, "pairing_uncertain");
 	facts->is_redacted = flag(row, "is_redacted");
+	facts->is_request_redacted = flag(row, "is_request_redacted");
 	if (get_column(row, "transaction_status", &value))
 		facts->transaction_status = DatumGetChar(value);
 	if ((facts->has_query_id = get_column(row, "query_id", &value)))

@@ -46,6 +46,7 @@
  */
 #define KIND_MORE KIND_MASK
 #define MORE_REDACTED UINT32_C(0x10)
+#define MORE_REQUEST_REDACTED UINT32_C(0x20)
 
 /* Known command tags; where counted is set the row count follows.  Only append. */
 static const struct
@@ -274,12 +275,22 @@ tag_number(const Facts *facts)
 }
 
 /*
+ * Returns the flags that stand beside the kind.
+ */
+static uint32_t
+more_flags(const Facts *facts)
+{
+	return (facts->is_redacted ? MORE_REDACTED : 0) |
+	       (facts->is_request_redacted ? MORE_REQUEST_REDACTED : 0);
+}
+
+/*
  * Returns the flags of how it ended and what is kept.
  */
 static uint32_t
 state_flags(const Facts *facts)
 {
-	uint32_t kind = facts->is_redacted ? KIND_MORE : (uint32_t) facts->kind;
+	uint32_t kind = more_flags(facts) ? KIND_MORE : (uint32_t) facts->kind;
 	uint32_t flags = kind | (uint32_t) facts->text << TEXT_SHIFT;
 	uint32_t status = 0;
 
@@ -377,8 +388,8 @@ facts_encode(const Facts *facts, uint8_t out[FACTS_SIZE])
 	Writer writer = {out, 0};
 
 	put_fixed(&writer, flags, 4);
-	if (facts->is_redacted)
-		put_fixed(&writer, (uint32_t) facts->kind | MORE_REDACTED, 1);
+	if (more_flags(facts))
+		put_fixed(&writer, (uint32_t) facts->kind | more_flags(facts), 1);
 	put(&writer, (uint64_t) facts->duration);
 	put(&writer, tag);
 	put(&writer, (uint64_t) facts->row_count);
@@ -508,7 +519,8 @@ get_kind(Reader *in, Facts *facts, uint32_t flags)
 	{
 		kind = (uint32_t) get_fixed(in, 1);
 		facts->is_redacted = kind & MORE_REDACTED;
-		kind &= ~MORE_REDACTED;
+		facts->is_request_redacted = kind & MORE_REQUEST_REDACTED;
+		kind &= ~(MORE_REDACTED | MORE_REQUEST_REDACTED);
 	}
 	if (kind >= FACTS_KINDS)
 		in->failed = true; /* or flags of a later version */

@@ -78,8 +78,9 @@ typedef struct Facts
 	bool is_complete;
 	bool is_truncated;
 	bool pairing_uncertain;
-	bool is_redacted; /* something was overwritten by a rule, or was a password */
-	bool has_request; /* its bytes were to be kept: the column is not NULL */
+	bool is_redacted;         /* something was overwritten by a rule, or was a password */
+	bool is_request_redacted; /* the same, in the request's bytes */
+	bool has_request;         /* its bytes were to be kept: the column is not NULL */
 	bool has_response;
 	bool has_chunks;
 	int32_t part_no;

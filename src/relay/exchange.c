@@ -201,7 +201,7 @@ exchange_next_part(ExchangePool *pool, Exchange *exchange, int64_t now)
 	memset(exchange->sqlstate, 0, sizeof(exchange->sqlstate));
 	exchange->part_no++;
 	exchange->part_started_at = now;
-	exchange->is_truncated = exchange->is_redacted = false;
+	exchange->is_truncated = exchange->is_redacted = exchange->is_request_redacted = false;
 	exchange->tag_len = 0;
 	exchange->statement_count = 0;
 	exchange->row_count = exchange->data_row_count = 0;
@@ -300,6 +300,7 @@ exchange_merge(ExchangePool *pool, Exchange *first, Exchange *second, int64_t li
 	first->has_bind |= second->has_bind;
 	first->has_secret |= second->has_secret;
 	first->is_redacted |= second->is_redacted;
+	first->is_request_redacted |= second->is_request_redacted;
 	first->redact |= second->redact;
 	first->terminated = second->terminated;
 	first->orphaned = false;

@@ -63,13 +63,14 @@ typedef struct Exchange
 	bool orphaned;    /* its terminator was dropped: what follows ends it */
 	bool is_complete; /* the answer came to its end */
 	bool is_truncated;
-	bool uncertain;          /* pairing_uncertain */
-	bool has_secret;         /* kept bytes must be walked and masked */
-	bool is_redacted;        /* something was overwritten: query text, values, errors */
-	uint32_t redact;         /* what the rules say of its texts (redact.h) */
-	bool has_bind;           /* a Bind came in it */
-	bool has_failed;         /* an ErrorResponse: late CopyData belongs to it */
-	char transaction_status; /* 0: none */
+	bool uncertain;           /* pairing_uncertain */
+	bool has_secret;          /* kept bytes must be walked and masked */
+	bool is_redacted;         /* something was overwritten: query text, values, errors */
+	bool is_request_redacted; /* in the bytes of its request */
+	uint32_t redact;          /* what the rules say of its texts (redact.h) */
+	bool has_bind;            /* a Bind came in it */
+	bool has_failed;          /* an ErrorResponse: late CopyData belongs to it */
+	char transaction_status;  /* 0: none */
 
 	int64_t started_at; /* of the exchange, whichever its part is */
 	int64_t first_response_at;

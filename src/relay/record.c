@@ -340,8 +340,9 @@ record_mask(const Session *session, Exchange *exchange)
 		mask_startup(session, exchange);
 		return;
 	}
-	exchange->is_redacted |=
+	exchange->is_request_redacted |=
 	    mask_messages(&session->tracker, WIRE_FRONTEND, request->data, request->len);
 	exchange->is_redacted |=
+	    exchange->is_request_redacted |
 	    mask_messages(&session->tracker, WIRE_BACKEND, response->data, response->len);
 }

@@ -348,6 +348,7 @@ redact_exchange(Exchange *exchange, uint32_t bits, const RedactColumns *columns,
 	                     .standard_strings = standard_strings,
 	                     .exchange = exchange,
 	                     .seed = digest_seed};
+	bool was_redacted = exchange->is_redacted;
 	bool has_results = columns || (bits & (REDACT_EXPRESSIONS | REDACT_RESULTS));
 	bool has_copy = (exchange->has & HAS_COPY) && (bits & REDACT_TEXT);
 
@@ -359,7 +360,10 @@ redact_exchange(Exchange *exchange, uint32_t bits, const RedactColumns *columns,
 		if (!exchange->response.is_cut && exchange->part_no == 1 && exchange->is_complete)
 			redactor.hash = XXH3_createState();
 	}
+	exchange->is_redacted = false;
 	redact_side(&redactor, WIRE_FRONTEND, &exchange->request.kept);
+	exchange->is_request_redacted |= exchange->is_redacted;
+	exchange->is_redacted |= was_redacted;
 	redact_side(&redactor, WIRE_BACKEND, &exchange->response.kept);
 	if (redactor.hash)
 		XXH3_freeState(redactor.hash);

@@ -338,6 +338,7 @@ record_exchange(Session *session, Exchange *exchange)
 	query_hash = place_text(session, exchange, keeps_values, &facts, &normalised);
 	set_counts(session, exchange, &facts);
 	count = gather_bytes(session, exchange, keeps_values, query_hash, &facts, parts);
+	facts.is_request_redacted = keeps_values && exchange->is_request_redacted;
 	facts.is_redacted = keeps_values && (exchange->is_redacted || hides_text(exchange, &facts));
 	tuple = record_tuple(relay, EXCHANGE_COLUMNS);
 	tuple_time(tuple, wall(session, exchange->started_at));

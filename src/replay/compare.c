@@ -270,6 +270,24 @@ same_parameters(const CompareRules *rules, const Unit *captured, const Unit *rep
 }
 
 /*
+ * Tells whether two runs of COPY data differ in more than what the record masked.
+ */
+static bool
+copies_differ(const Unit *captured, const Unit *replayed)
+{
+	size_t left = 0;
+	size_t right = 0;
+	WireSpan before;
+	WireSpan after;
+
+	while (outline_run_next(captured->run, &left, &before) &&
+	       outline_run_next(replayed->run, &right, &after))
+		if (!is_same(before, after) && !value_is_masked(before, after))
+			return true;
+	return false;
+}
+
+/*
  * Compares two runs of rows or COPY data.
  */
 static void
@@ -287,8 +305,9 @@ compare_runs(Comparison *comparison, const Unit *captured, const Unit *replayed)
 		return;
 	else if (captured->set_digest == replayed->set_digest)
 		difference.verdict = VERDICT_ORDER_ONLY;
-	else if (captured->id == WIRE_MSG_DataRow &&
-	         !values_differ(rules, captured, replayed, &difference))
+	else if (captured->id == WIRE_MSG_DataRow
+	             ? !values_differ(rules, captured, replayed, &difference)
+	             : !copies_differ(captured, replayed))
 		return;
 	difference.captured.has_digest = difference.replayed.has_digest = rules->level >= 4;
 	difference.captured.digest = captured->digest;

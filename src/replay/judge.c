@@ -14,7 +14,6 @@
 #include "relay/process.h"
 #include "replay/child.h"
 
-#define RESPONSE_KEPT (256 * 1024) /* bytes of an answer that are compared */
 #define MEMORY (512UL * 1024 * 1024)
 
 #define QUERY_CANCELED "57014"
@@ -68,16 +67,17 @@ judge_begin(Replay *replay)
 	replay->texts.budget = replay->pool.budget = &replay->budget;
 	replay->texts.keeps_none = true;
 	replay->pool.texts = &replay->texts;
-	replay->env = (TrackerEnv){.budget = &replay->budget,
-	                           .texts = &replay->texts,
-	                           .exchanges = &replay->pool,
-	                           .response_limit = replay->settings.compare > 0 ? RESPONSE_KEPT : 0,
-	                           .keeps_bytes = true,
-	                           .digest_seed = replay->settings.digest_seed,
-	                           .finished = judge_finished,
-	                           .part_finished = ignore_part,
-	                           .text_seen = ignore_text,
-	                           .ready = ignore_ready};
+	replay->env =
+	    (TrackerEnv){.budget = &replay->budget,
+	                 .texts = &replay->texts,
+	                 .exchanges = &replay->pool,
+	                 .response_limit = replay->settings.compare > 0 ? PLAN_RESPONSE_KEPT : 0,
+	                 .keeps_bytes = true,
+	                 .digest_seed = replay->settings.digest_seed,
+	                 .finished = judge_finished,
+	                 .part_finished = ignore_part,
+	                 .text_seen = ignore_text,
+	                 .ready = ignore_ready};
 	replay->rules = (CompareRules){.level = replay->settings.compare,
 	                               .float_tolerance = replay->settings.float_tolerance,
 	                               .ignore = {.names = replay->settings.ignored}};

@@ -27,6 +27,8 @@
 
 #define PLAN_PATH_SIZE 1024
 #define PLAN_TAG_SIZE 64
+#define PLAN_RESPONSE_KEPT \
+	(256 * 1024)            /* bytes of an answer that are compared; beyond, its digests */
 #define PLAN_BEGUN ".begun" /* beside the plan: ids of the sessions that have begun */
 
 /* What becomes of an exchange; those that are not sent are in the plan to keep its order. */
@@ -60,7 +62,6 @@ typedef struct PlanExchange
 	bool has_digest;
 	bool is_complete;
 	bool is_truncated; /* of the response: its bytes end early */
-	bool is_copy;
 	bool is_wrapped; /* where everything is rolled back: in BEGIN and ROLLBACK, outside of others */
 	char transaction_status; /* 0: none */
 	char sqlstate[5];        /* [0] is 0 without an error */

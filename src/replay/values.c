@@ -107,10 +107,10 @@ note_column(Difference *difference, const OutlineColumn *column, uint32_t no)
 }
 
 /*
- * Tells whether the record has asterisks in place of a value of the same length.
+ * Tells whether the record has asterisks in place of a value; see values.h.
  */
-static bool
-is_masked(WireSpan captured, WireSpan replayed)
+bool
+value_is_masked(WireSpan captured, WireSpan replayed)
 {
 	if (!captured.data || !replayed.data || captured.len != replayed.len)
 		return false;
@@ -152,7 +152,7 @@ rows_differ(const CompareRules *rules, WireSpan columns, WireSpan captured, Wire
 			named = 0;
 		if (is_same_value(before, after) || outline_is_ignored(&rules->ignore, column.name, i) ||
 		    is_within_tolerance(rules->float_tolerance, &column, before, after) ||
-		    is_masked(before, after))
+		    value_is_masked(before, after))
 			continue;
 		if (rules->level >= 5 && difference->column_count == 0)
 		{

@@ -15,4 +15,7 @@
 extern bool values_differ(const CompareRules *rules, const Unit *captured, const Unit *replayed,
                           Difference *difference);
 
+/* Whether the record has nothing but asterisks in place of a value, as many as came. */
+extern bool value_is_masked(WireSpan captured, WireSpan replayed);
+
 #endif /* REPLAY_VALUES_H */

@@ -215,7 +215,6 @@ plan(void)
 
 	begin();
 	learn_own();
-	replay_require_digests(run.request);
 	if (!plan_create(&writer, settings->plan_path))
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not create the plan of the replay at \"%s\": %m",
@@ -223,6 +222,7 @@ plan(void)
 	before = MemoryContextSwitchTo(TopMemoryContext);
 	replay_plan_build(run.request, &writer, &run.summary, take_planned, NULL);
 	MemoryContextSwitchTo(before);
+	replay_refuse_missing(run.request, &run.summary);
 	if (!plan_finish(&writer))
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not write the plan of the replay to \"%s\": %m",

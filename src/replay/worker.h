@@ -66,7 +66,7 @@ typedef struct PlanSummary
 	int64 filtered;
 	int64 skipped;
 	int64 bytes;
-	int64 missing_digests; /* results without one */
+	int64 missing_digests; /* results that can be compared by digests only, and have none */
 	int64 noisy;           /* exchanges that noise rules leave columns out of */
 	int64 duration_us;     /* as captured */
 	int32 peak;            /* sessions open at one time */
@@ -85,7 +85,10 @@ typedef void (*PlanTake)(void *arg, int64 session_id, int64 exchange_no, PlanOut
 extern void replay_plan_build(const ReplayRequest *request, PlanWriter *writer,
                               PlanSummary *summary, PlanTake take, void *arg);
 
-/* Raises 0A000 where level 4 wants digests that the sessions to replay do not have. */
+/* Raises 0A000 where a plan wants digests that the record does not have. */
+extern void replay_refuse_missing(const ReplayRequest *request, const PlanSummary *summary);
+
+/* The same before there is a plan; where there may be some it makes one that only counts. */
 extern void replay_require_digests(const ReplayRequest *request);
 
 /* ---- worker_types.c; SPI is connected ---- */
@@ -175,14 +178,8 @@ typedef struct StateChange
 
 extern StateChange replay_text_state(const char *text, Size len);
 
-/* Whether a request has constants or parameters, which the record may have overwritten. */
-extern bool replay_request_has_values(const uint8 *request, Size len);
-
 /* Whether a request could end a SET SESSION AUTHORIZATION. */
 extern bool replay_request_leaves_user(const uint8 *request, Size len);
-
-/* Whether a request holds a text of which the record masked something. */
-extern bool replay_request_is_masked(const uint8 *request, Size len);
 
 /* ---- worker_store.c ---- */
 

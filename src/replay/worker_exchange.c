@@ -12,10 +12,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#define EXCHANGE_COLUMNS 19
+
 static const char exchanges_sql[] =
     "SELECT exchange_no, started_at, finished_at, kind, request, response, response_bytes,"
     " row_count, data_row_count, statement_count, command_tag, sqlstate, transaction_status,"
-    " is_complete, row_digest, row_set_digest, query_hash, is_redacted"
+    " is_complete, row_digest, row_set_digest, query_hash, is_redacted,"
+    " is_request_redacted"
     " FROM pgwire_trace.exchange WHERE session_id = $1"
     " AND kind NOT IN ('startup', 'terminate', 'async')"
     " ORDER BY exchange_no, part_no";
@@ -57,6 +60,7 @@ static PlanOutcome
 decide(Planner *planner, const char **reason)
 {
 	const ReplayRequest *request = planner->request;
+	WireSpan request_bytes = {(uint8 *) planner->bytes.data, (size_t) planner->bytes.len};
 	TimestampTz at = planner->base + planner->exchange.started_us;
 	const char *writes = NULL;
 
@@ -76,15 +80,14 @@ decide(Planner *planner, const char **reason)
 		*reason = psprintf("not read-only: %s", writes);
 		return PLAN_FILTERED;
 	}
-	if (replay_request_is_masked((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
+	if (planner->is_request_redacted)
 	{
-		*reason = "the record masked a secret in it";
+		*reason = "the record overwrote something in it";
 		return PLAN_SKIPPED;
 	}
-	if (planner->is_redacted &&
-	    replay_request_has_values((uint8 *) planner->bytes.data, (Size) planner->bytes.len))
+	if (planner_prelude_lacks(planner, request_bytes))
 	{
-		*reason = "the record redacted values in it";
+		*reason = "the record overwrote something in the statement that it runs";
 		return PLAN_SKIPPED;
 	}
 	if (request->settings.sets_authorization &&
@@ -125,7 +128,8 @@ take_for_prelude(Planner *planner, PlanOutcome outcome)
 	const PlanExchange *exchange = &planner->exchange;
 	WireSpan request = {(uint8 *) planner->bytes.data, (size_t) planner->bytes.len};
 	WireSpan answer = {(uint8 *) planner->answer.data, (size_t) planner->answer.len};
-	bool is_plain = planner->status == 'I' && exchange->transaction_status == 'I';
+	bool is_plain = planner->status == 'I' && exchange->transaction_status == 'I' &&
+	                !planner->is_request_redacted;
 
 	if (outcome == PLAN_SEND)
 		planner_prelude_send(planner, request);
@@ -134,6 +138,22 @@ take_for_prelude(Planner *planner, PlanOutcome outcome)
 		                     is_plain && exchange->sqlstate[0] == 0 &&
 		                         !(planner->request->read_only && planner->writes));
 	planner->status = exchange->transaction_status;
+}
+
+/*
+ * Finds out whether the exchange in hand can be compared by digests, which leave out what
+ * was redacted, and whether it must be.
+ */
+static void
+check_digest(Planner *planner)
+{
+	PlanExchange *exchange = &planner->exchange;
+	bool has_rows = exchange->data_row_count > 0 || (planner->is_copy && planner->is_redacted);
+
+	exchange->has_digest = exchange->has_digest && !planner->is_redacted;
+	if (has_rows && exchange->is_complete && !exchange->has_digest &&
+	    (exchange->is_truncated || planner->answer.len > PLAN_RESPONSE_KEPT))
+		planner->summary->missing_digests++;
 }
 
 /*
@@ -172,6 +192,7 @@ finish_exchange(Planner *planner)
 	else
 	{
 		summary->bytes += planner->bytes.len;
+		check_digest(planner);
 		planner_take_cancel(planner, exchange);
 	}
 	if (planner->take && outcome != PLAN_SEND)
@@ -220,7 +241,7 @@ begin_exchange(Planner *planner, int64 exchange_no, int64 started_us)
 	planner->exchange.started_us = started_us;
 	planner->exchange.cancel_us = -1;
 	planner->has_exchange = true;
-	planner->is_redacted = false;
+	planner->is_copy = planner->is_redacted = planner->is_request_redacted = false;
 	planner->response_bytes = 0;
 	resetStringInfo(&planner->bytes);
 	resetStringInfo(&planner->answer);
@@ -240,17 +261,29 @@ copy_text(char *to, Size size, Datum datum)
 }
 
 /*
+ * Tells whether a text of a row is the given one.
+ */
+static bool
+is_text(Datum datum, const char *wanted)
+{
+	text *value = DatumGetTextPP(datum);
+
+	return VARSIZE_ANY_EXHDR(value) == strlen(wanted) &&
+	       memcmp(VARDATA_ANY(value), wanted, strlen(wanted)) == 0;
+}
+
+/*
  * Takes a row: a part of an exchange.
  */
 static void
 take_part(Planner *planner, HeapTuple row, TupleDesc desc)
 {
 	PlanExchange *exchange = &planner->exchange;
-	Datum values[18];
-	bool nulls[18];
+	Datum values[EXCHANGE_COLUMNS];
+	bool nulls[EXCHANGE_COLUMNS];
 	int64 exchange_no;
 
-	for (int i = 0; i < 18; i++)
+	for (int i = 0; i < EXCHANGE_COLUMNS; i++)
 		values[i] = SPI_getbinval(row, desc, i + 1, &nulls[i]);
 	exchange_no = DatumGetInt64(values[0]);
 	if (!planner->has_exchange || exchange->exchange_no != exchange_no)
@@ -274,7 +307,9 @@ take_part(Planner *planner, HeapTuple row, TupleDesc desc)
 	if (!nulls[12])
 		exchange->transaction_status = DatumGetChar(values[12]);
 	exchange->is_complete = DatumGetBool(values[13]);
-	planner->is_redacted |= !nulls[17] && DatumGetBool(values[17]);
+	planner->is_copy |= is_text(values[3], "copy");
+	planner->is_redacted |= DatumGetBool(values[17]);
+	planner->is_request_redacted |= DatumGetBool(values[18]);
 	exchange->has_digest = !nulls[14];
 	exchange->row_digest = nulls[14] ? 0 : (uint64) DatumGetInt64(values[14]);
 	exchange->row_set_digest = nulls[15] ? 0 : (uint64) DatumGetInt64(values[15]);

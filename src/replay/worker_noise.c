@@ -83,8 +83,8 @@ planner_noise_begin(Planner *planner)
 	SPITupleTable *fetched;
 	uint64 count;
 
-	if (planner->counts_digests || planner->request->settings.ignores_noise_rules ||
-	    planner->request->settings.compare < 4 || !may_read_rules())
+	if (planner->request->settings.ignores_noise_rules || planner->request->settings.compare < 4 ||
+	    !may_read_rules())
 		return;
 	if (SPI_execute(rules_sql, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute failed");

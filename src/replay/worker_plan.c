@@ -5,7 +5,7 @@
  * The record is read through its SQL names and columns only.  A session is left out
  * whole where a part of it cannot be sent as it was: what follows would be
  * something else than what was recorded.  Single exchanges are left out where the
- * caller wants that, or the record masked a secret in them.
+ * caller wants that, or the record overwrote something in them.
  */
 #include "replay/worker_planner.h"
 
@@ -40,9 +40,18 @@ static const char facts_sql[] =
     "    AND kind NOT IN ('startup', 'terminate', 'async')), false),"
     " coalesce(bool_or(pairing_uncertain), false),"
     " max(finished_at) FILTER (WHERE kind = 'startup'),"
-    " max(finished_at),"
-    " count(*) FILTER (WHERE data_row_count > 0 AND row_digest IS NULL)"
+    " max(finished_at)"
     " FROM pgwire_trace.exchange WHERE session_id = $1";
+
+/*
+ * Whether there may be answers to compare by digests that the record does not have.  It
+ * looks at the facts alone, as the bytes of a record are many.
+ */
+static const char doubts_sql[] =
+    "SELECT FROM pgwire_trace.exchange"
+    " WHERE ($1 IS NULL OR session_id = ANY ($1))"
+    " AND (is_truncated OR response_bytes > $2)"
+    " AND (is_redacted OR (data_row_count > 0 AND row_digest IS NULL)) LIMIT 1";
 
 /* A session as it is planned. */
 typedef struct SessionFacts
@@ -61,7 +70,6 @@ typedef struct SessionFacts
 	bool is_cancel;
 	bool is_cut;
 	bool is_uncertain;
-	int64 missing_digests;
 	TimestampTz ready_at;
 	TimestampTz last_at;
 } SessionFacts;
@@ -181,7 +189,6 @@ read_facts(Planner *planner, SessionFacts *facts)
 	facts->is_uncertain = DatumGetBool(column(5, NULL));
 	facts->ready_at = DatumGetTimestampTz(column(6, &no_ready));
 	facts->last_at = DatumGetTimestampTz(column(7, &no_last));
-	facts->missing_digests = DatumGetInt64(column(8, NULL));
 	if (no_ready)
 		facts->ready_at = facts->started_at;
 	if (no_last)
@@ -302,10 +309,6 @@ plan_session(Planner *planner, SessionFacts *facts)
 	if (!reason)
 		conninfo = replay_target_conninfo(planner->target, facts->user, facts->database,
 		                                  facts->parameters, &reason);
-	if (conninfo)
-		planner->summary->missing_digests += facts->missing_digests;
-	if (planner->counts_digests)
-		return;
 	if (!conninfo)
 		skip_session(planner, facts, reason);
 	else
@@ -493,20 +496,35 @@ replay_plan_build(const ReplayRequest *request, PlanWriter *writer, PlanSummary 
  * Raises an error where digests are wanted that are not there; see worker.h.
  */
 void
-replay_require_digests(const ReplayRequest *request)
+replay_refuse_missing(const ReplayRequest *request, const PlanSummary *summary)
 {
-	PlanSummary summary;
-	Planner planner = {.request = request, .summary = &summary, .counts_digests = true};
-
-	if (request->settings.compare < 4)
-		return;
-	plan_sessions(&planner);
-	if (summary.missing_digests == 0)
+	if (request->settings.compare < 4 || summary->missing_digests == 0)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 	                errmsg("comparison level %d needs digests that the record does not have",
 	                       request->settings.compare),
 	                errdetail("%lld exchanges have rows, but no digest of them.",
-	                          (long long) summary.missing_digests),
+	                          (long long) summary->missing_digests),
 	                errhint("Compare at level 3.")));
+}
+
+/*
+ * The same before there is a plan; see worker.h.
+ */
+void
+replay_require_digests(const ReplayRequest *request)
+{
+	Oid types[2] = {INT8ARRAYOID, INT8OID};
+	Datum values[2] = {replay_request_sessions(request), Int64GetDatum(PLAN_RESPONSE_KEPT)};
+	PlanSummary summary;
+
+	if (request->settings.compare < 4)
+		return;
+	if (SPI_execute_with_args(doubts_sql, 2, types, values,
+	                          request->session_count < 0 ? "n " : "  ", true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed");
+	if (SPI_processed == 0)
+		return;
+	replay_plan_build(request, NULL, &summary, NULL, NULL);
+	replay_refuse_missing(request, &summary);
 }

@@ -26,10 +26,9 @@ typedef struct Planner
 	void *arg;
 	ReplayTarget *target;
 	PlannerCancels *cancels;
-	HTAB *noise;         /* NULL: there are no rules */
-	bool counts_digests; /* it does nothing but count those that are missing */
-	TimestampTz base;    /* the plan's zero */
-	List *begins;        /* TimestampTz of sessions that are replayed, for the peak */
+	HTAB *noise;      /* NULL: there are no rules */
+	TimestampTz base; /* the plan's zero */
+	List *begins;     /* TimestampTz of sessions that are replayed, for the peak */
 	List *ends;
 	MemoryContext context; /* a session's */
 	MemoryContext result;
@@ -43,8 +42,10 @@ typedef struct Planner
 	char status;           /* of the transaction, behind the last exchange */
 	PlanExchange exchange; /* its parts so far */
 	bool has_exchange;
-	bool is_redacted;
-	bool writes; /* it is not known to only read; not found out where nobody asks */
+	bool is_copy;
+	bool is_redacted;         /* something in it was overwritten, */
+	bool is_request_redacted; /* in its request: it is not what was sent */
+	bool writes;              /* it is not known to only read; not found out where nobody asks */
 	uint64 response_bytes;
 	StringInfoData bytes; /* of the exchange's request */
 	StringInfoData answer;
@@ -79,6 +80,9 @@ extern Prelude *planner_prelude_begin(void);
 extern void planner_prelude_pass(Planner *planner, WireSpan request, WireSpan answer,
                                  bool takes_queries);
 extern void planner_prelude_send(Planner *planner, WireSpan request);
+
+/* Whether a request runs a statement whose text the record overwrote. */
+extern bool planner_prelude_lacks(Planner *planner, WireSpan request);
 
 /* Gives the session its prelude. */
 extern void planner_prelude_finish(Planner *planner, PlanSession *session);

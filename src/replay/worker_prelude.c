@@ -30,6 +30,7 @@ typedef struct Statement
 {
 	uint64 key;           /* of its name */
 	StringInfoData bytes; /* the request that makes it; empty: an exchange that is sent does */
+	bool is_overwritten;  /* its text is not what it was: it is on no target */
 } Statement;
 
 struct Prelude
@@ -73,6 +74,7 @@ enter(Prelude *prelude, WireSpan name)
 	if (!found)
 		initStringInfo(&statement->bytes);
 	resetStringInfo(&statement->bytes);
+	statement->is_overwritten = false;
 	return statement;
 }
 
@@ -187,12 +189,70 @@ pass_parse(Planner *planner, const char *message, Size used, WireSpan name, Wire
 {
 	StringInfo bytes;
 
+	if (planner->is_request_redacted)
+		return;
 	if (planner->request->read_only &&
 	    replay_text_writes(planner->kinds, (const char *) text.data, text.len))
 		return;
 	bytes = &enter(planner->prelude, name)->bytes;
 	appendBinaryStringInfo(bytes, message, (int) used);
 	put_message(bytes, 'S', "", 0);
+}
+
+/*
+ * Notes which statements an exchange would make, of which the record overwrote something.
+ */
+static void
+pass_overwritten(Prelude *prelude, WireSpan request)
+{
+	WireMessageId id;
+	WireSpan body;
+	Size at = 0;
+	Size used;
+
+	while ((used = outline_message(WIRE_FRONTEND, request, at, &id, &body)) > 0)
+	{
+		WireValue values[WIRE_MAX_FIELDS];
+
+		at += used;
+		if (id != WIRE_MSG_Parse)
+			continue;
+		wire_decode(id, body.data, body.len, values);
+		enter(prelude, values[WIRE_Parse_statement].bytes)->is_overwritten = true;
+	}
+}
+
+/*
+ * Tells whether a request runs a statement whose text the record overwrote.
+ */
+bool
+planner_prelude_lacks(Planner *planner, WireSpan request)
+{
+	WireMessageId id;
+	WireSpan body;
+	Size at = 0;
+	Size used;
+
+	while ((used = outline_message(WIRE_FRONTEND, request, at, &id, &body)) > 0)
+	{
+		WireValue values[WIRE_MAX_FIELDS];
+		WireSpan name;
+		Statement *statement;
+		uint64 key;
+
+		at += used;
+		if (id != WIRE_MSG_Parse && id != WIRE_MSG_Bind)
+			continue;
+		wire_decode(id, body.data, body.len, values);
+		name = values[id == WIRE_MSG_Parse ? WIRE_Parse_statement : WIRE_Bind_statement].bytes;
+		key = XXH3_64bits(name.data, name.len);
+		statement = hash_search(planner->prelude->statements, &key, HASH_FIND, NULL);
+		if (statement && statement->is_overwritten && id == WIRE_MSG_Bind)
+			return true;
+		if (statement)
+			statement->is_overwritten = false; /* the name has another now */
+	}
+	return false;
 }
 
 /*
@@ -207,6 +267,8 @@ planner_prelude_pass(Planner *planner, WireSpan request, WireSpan answer, bool t
 	Size at = 0;
 	Size used;
 
+	if (planner->is_request_redacted)
+		pass_overwritten(prelude, request);
 	if (prelude->is_begun)
 		return;
 	pass_reports(prelude, answer);
@@ -260,6 +322,8 @@ begin_sending(Planner *planner)
 	hash_seq_init(&status, prelude->statements);
 	while ((statement = hash_seq_search(&status)))
 	{
+		if (statement->is_overwritten)
+			continue;
 		appendBinaryStringInfo(&prelude->bytes, statement->bytes.data, statement->bytes.len);
 		prelude->requests++;
 	}

@@ -51,6 +51,7 @@ unusual(void)
 	               .is_truncated = true,
 	               .pairing_uncertain = true,
 	               .is_redacted = true,
+	               .is_request_redacted = true,
 	               .has_request = true,
 	               .has_response = true,
 	               .has_chunks = true,
@@ -106,7 +107,8 @@ round_trip(Facts facts)
 	CHECK(back.transaction_status == facts.transaction_status);
 	CHECK(back.is_complete == facts.is_complete && back.is_truncated == facts.is_truncated &&
 	      back.pairing_uncertain == facts.pairing_uncertain &&
-	      back.is_redacted == facts.is_redacted);
+	      back.is_redacted == facts.is_redacted &&
+	      back.is_request_redacted == facts.is_request_redacted);
 	CHECK(back.has_request == facts.has_request && back.has_response == facts.has_response &&
 	      back.has_chunks == facts.has_chunks);
 	CHECK(back.part_no == facts.part_no && back.statement_count == facts.statement_count);
@@ -146,8 +148,10 @@ test_round_trips(void)
 	for (int kind = 0; kind < FACTS_KINDS; kind++)
 	{
 		facts.kind = (FactsKind) kind;
-		facts.is_redacted = false;
+		facts.is_redacted = facts.is_request_redacted = false;
 		CHECK(round_trip(facts) + 1 == round_trip((facts.is_redacted = true, facts)));
+		facts.is_request_redacted = true;
+		CHECK(round_trip(facts) == round_trip((facts.is_redacted = false, facts)));
 		CHECK(facts_kind_of(facts_kind_name(facts.kind)) == facts.kind);
 	}
 	CHECK(facts_kind_of("Query") == FACTS_KINDS && facts_kind_of("") == FACTS_KINDS);
