@@ -196,7 +196,7 @@ test_refused(void)
 		CHECK(!facts_decode(data, i, &back));
 	CHECK(facts_decode(data, len, &back));
 	CHECK(!facts_decode(data, len + 1, &back));
-	data[4] |= 0x20; /* a flag that is not known, beside the kind */
+	data[4] |= 0x40; /* a flag that is not known, beside the kind */
 	CHECK(!facts_decode(data, len, &back));
 	data[4] = 0x10 | FACTS_KINDS;
 	CHECK(!facts_decode(data, len, &back));
