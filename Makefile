@@ -141,7 +141,9 @@ REPLAY_FILES = \
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
 LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)
 API_FILES += replay replay_options
+API_FILES += replay_check
 INSTALL_PIECES += sql/install/60_replay.sql
+INSTALL_PIECES += sql/install/65_replay_report.sql
 TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_replay_network.pl
 TAP_TESTS += t/084_replay_resume.pl t/085_replay_rollback.pl
 TAP_TESTS += t/087_replay_plan.pl

@@ -47,7 +47,8 @@ my $session = $server->recorded;
 my $run = $server->begin_run("array[$session], timing => 'asap'");
 $server->ends($run, 'aborted', 'a target that was not asked is left alone');
 is($server->of_run($run, 'error_message'),
-	'the target does not agree to a replay: pgwire_trace.allow_replay is not on in its database',
+	'the target does not agree to a replay: pgwire_trace.allow_replay is not on in its database'
+	  . ' (ALTER DATABASE ... SET pgwire_trace.allow_replay = on)',
 	'and the run says why');
 check_captured($run, $session);
 $server->agree;
@@ -57,7 +58,8 @@ my $own = 'host=' . $server->node->host . ' port=' . $server->node->port . ' dbn
 $server->sql('alter database postgres set pgwire_trace.allow_replay = on');
 $run = $server->begin_run("array[$session], timing => 'asap'", $own);
 $server->ends($run, 'aborted', 'a server does not replay against itself');
-is($server->of_run($run, 'error_message'), 'the target is this server itself', 'and says why');
+is($server->of_run($run, 'error_message'), 'the target is this server itself (option allow_self, if that is meant)',
+	'and says why');
 $server->replay("array[$session], timing => 'asap', options => '{\"allow_self\": true}'", $own);
 
 # ---- a deterministic workload ----
@@ -289,6 +291,8 @@ $target->safe_psql('postgres', q(update item set name = 'changed' where id = 3))
 push @runs, $server->replay("array[$noisy], timing => 'asap', compare => $_") for 4, 5;
 is($server->verdicts($runs[$_]), '1:data 1:data<1 2:data 3:data', 'all of it differs') for 0, 1;
 is($server->sql("select pgwire_trace.replay_learn_noise($runs[0], $runs[0])"), '0', 'one replay tells nothing');
+like(($server->try_sql("select pgwire_trace.replay_learn_noise($runs[0], " . $server->replay("array[$noisy], timing => 'asap', compare => 3") . ')'))[2],
+	qr/replay \d+ compared at level 3: level 4 is needed/, 'nor one that compared no values');
 is($server->sql("select pgwire_trace.replay_learn_noise($runs[0], $runs[1])"), '3', 'two tell what is noise');
 is($server->sql("select string_agg(column_name, ' ' order by column_name) from pgwire_trace.replay_noise"),
 	'#1 at r', 'by name, or by number where nothing describes the rows');
@@ -402,6 +406,9 @@ is($server->sql("select query, exchanges, replayed_p50_ms > 50, replayed_p99_ms 
 		  . " ratio > 2, captured_p50_ms < 50 from pgwire_trace.replay_latency($run, 2)"),
 	'select label($1);|5|t|t|t|t', 'and its query is found slower');
 
+$target->safe_psql('postgres', q(create or replace function label(n int) returns text language sql as $$ select 'other ' || n $$));
+my $alike = $server->replay("array[$labels], timing => 'asap'");
+
 # ---- the report ----
 
 my @report = split /\n/, $server->sql("select pgwire_trace.replay_report($data)");
@@ -416,6 +423,11 @@ like($server->sql("select pgwire_trace.replay_report($failed)"),
 	qr/exchange 5: error_new, insert .*: was INSERT 0 1, is 23514 new row .* \(explains 2 more\)/,
 	'and what it explains');
 like($server->sql("select pgwire_trace.replay_report($run)"),
-	qr/times as slow \(median 5.*5 exchanges\): select label/, 'what is slower');
+	qr/\ntime: \d+\.\d{3} s, recorded in \d+\.\d{3} s; latency: median 5\d\.\d{3} ms \(was \d+\.\d{3}\), p95 .*
+.* times as slow \(median 5.*5 exchanges\): select label/, 'what is slower');
+like($server->sql("select pgwire_trace.replay_report($run)"), qr/\nno divergences at level 5\n/, 'that there is no difference');
+like($server->sql("select pgwire_trace.replay_report($alike)"),
+	qr/\ndata: 5, 5 of them roots\nsession \d+, exchange 1: data, select label\(1\): other values of label \(and 4 more like it\)\ntime: /,
+	'differences that are alike are told once');
 
 done_testing();

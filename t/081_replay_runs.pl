@@ -229,7 +229,13 @@ like($server->of_run($alices_run, 'error_message'),
 
 for my $case (
 	[ "timing => 'fast'", 'invalid value for argument "timing": "fast"' ],
-	[ "options => '{\"catch_up\": 0.5}'", 'invalid value for option "catch_up"' ],
+	[ "options => '{\"catch_up\": 0.5}'", 'invalid value for option "catch_up": 0.5' ],
+	[ "options => '{\"idle_max\": \"1s\"}'", 'invalid value for option "idle_max": "1s"' ],
+	[ "options => '{\"rollback\": {\"a\": 1}}'", 'invalid value for option "rollback": {"a": 1}' ],
+	[ "compare => 3, options => '{\"ignore_columns\": [\"a\"]}'", 'option "ignore_columns" would have no effect' ],
+	[ "options => '{\"float_tolerance\": 0.1}'", 'option "float_tolerance" would have no effect' ],
+	[ "since => '2030-01-01', until => '2029-01-01'", 'argument "since" must be before "until"' ],
+	[ "session_ids => array[$slow, 987654321]", 'session 987654321 is not in the record' ],
 	[ "ordering => 'some'", 'invalid value for argument "ordering": "some"' ],
 	[ 'compare => 6', 'invalid value for argument "compare": 6' ],
 	[ 'speed => 0', 'invalid value for argument "speed": 0' ],
@@ -243,6 +249,14 @@ for my $case (
 	(undef, undef, $err) = $server->try_sql("select pgwire_trace.replay_start('$conninfo', $case->[0])");
 	like($err, qr/\Q$case->[1]\E/, $case->[0]);
 }
+(undef, undef, $err) = $server->try_sql("select * from pgwire_trace.replay_plan('$conninfo', array[987654321])");
+like($err, qr/session 987654321 is not in the record/, 'nor does a plan leave an unknown session out');
+for my $call ('replay_report(987)', 'replay_latency(987)', "replay_compare($run, 987)", 'replay_learn_noise(987, 988)',
+	'replay_wait(987)', 'replay_cancel(987)', 'replay_resume(987)')
+{
+	(undef, undef, $err) = $server->try_sql("select pgwire_trace.$call");
+	like($err, qr/there is no replay 987/, $call);
+}
 (undef, undef, $err) = $server->try_sql("select pgwire_trace.replay_start('nonsense=1')");
 like($err, qr/invalid connection string/, 'a target that is none');
 $run = $server->begin_run("array[$slow], timing => 'asap', options => '{\"connect_attempts\": 1}'",
@@ -251,6 +265,14 @@ $server->ends($run, 'finished', 'a target that is not there');
 is($server->sql("select state from pgwire_trace.replay_run_session where run_id = $run"), 'lost',
 	'its session is lost');
 isnt($server->of_run($run, 'unsent'), '0', 'and nothing was sent');
+my @lines = $server->sql("select line from pgwire_trace.replay_report($run) with ordinality r (line, no) order by no");
+like("@lines", qr/session_lost, .*: connection to server at "127.0.0.1", port 1 failed: Connection refused Is the server running/,
+	'the report says why');
+is($server->sql("select count(*) from pgwire_trace.replay_report($run) r where r ~ '\n'"), '0', 'a line a row');
+$run = $server->begin_run("since => '2100-01-01'");
+$server->ends($run, 'finished', 'a time range without a session');
+like($server->sql("select pgwire_trace.replay_report($run)"), qr/^nothing to replay: the arguments choose no recorded exchange$/m,
+	'the report says so');
 
 # ---- death ----
 

@@ -218,6 +218,7 @@ pgwire_trace_replay_start(PG_FUNCTION_ARGS)
 	pgwt_require_preloaded();
 	require_reading();
 	(void) replay_target_open(request); /* what it refuses is refused here */
+	replay_check_sessions(request);
 	SPI_connect();
 	replay_require_digests(request);
 	SPI_finish();
@@ -272,6 +273,7 @@ pgwire_trace_replay_plan(PG_FUNCTION_ARGS)
 	PlanSummary summary;
 	ListCell *cell;
 
+	replay_check_sessions(request);
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	MemoryContextSwitchTo(caller); /* what the plan says outlives SPI */

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -17,6 +18,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#define VALUE_SHOWN 200 /* bytes of a value in a message */
 #define MAX_MS (INT64CONST(1000) * 86400 * 365)
 
 /* What an option's value must be. */
@@ -105,10 +107,14 @@ find_word(const char *argument, const char *word, const char *const *words, int 
  * Raises an error about an option's value.
  */
 static void
-bad_option(const Option *option, const char *wanted)
+bad_option(const Option *option, const JsonbValue *value, const char *wanted)
 {
+	Jsonb *found = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+	char *text = JsonbToCString(NULL, &found->root, 0);
+
+	text[pg_mbcliplen(text, (int) strlen(text), VALUE_SHOWN)] = '\0';
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-	                errmsg("invalid value for option \"%s\"", option->name),
+	                errmsg("invalid value for option \"%s\": %s", option->name, text),
 	                errdetail("It must be %s.", wanted)));
 }
 
@@ -142,15 +148,17 @@ read_number(const Option *option, const JsonbValue *value)
 	double number;
 	char wanted[128];
 
-	snprintf(wanted, sizeof(wanted), "a%s number from %.0f to %.0f",
-	         option->kind == OPTION_COUNT ? " whole" : "", option->least, option->most);
+	snprintf(wanted, sizeof(wanted), "a%s number%s from %.0f to %.0f",
+	         option->kind == OPTION_COUNT ? " whole" : "",
+	         option->kind == OPTION_MILLISECONDS ? " of milliseconds" : "", option->least,
+	         option->most);
 	if (value->type != jbvNumeric)
-		bad_option(option, wanted);
+		bad_option(option, value, wanted);
 	number =
 	    DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
 	if (isnan(number) || number < option->least || number > option->most ||
 	    (option->kind == OPTION_COUNT && number != floor(number)))
-		bad_option(option, wanted);
+		bad_option(option, value, wanted);
 	return number;
 }
 
@@ -166,16 +174,16 @@ read_names(const Option *option, const JsonbValue *value, char names[LINK_IGNORE
 	Size at = 0;
 
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		bad_option(option, "an array of strings");
+		bad_option(option, value, "an array of strings");
 	iterator = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
 		if (token != WJB_ELEM)
 			continue;
 		if (item.type != jbvString || item.val.string.len == 0)
-			bad_option(option, "an array of strings, none of them empty");
+			bad_option(option, value, "an array of strings, none of them empty");
 		if (at + (Size) item.val.string.len + 2 > LINK_IGNORED)
-			bad_option(option, "shorter");
+			bad_option(option, value, "shorter");
 		memcpy(names + at, item.val.string.val, (Size) item.val.string.len);
 		at += (Size) item.val.string.len;
 		names[at++] = '\0';
@@ -195,7 +203,7 @@ take_option(ReplaySettings *settings, OptionNo number, const JsonbValue *value)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		                errmsg("option \"%s\" is for superusers", option->name)));
 	if (option->kind == OPTION_BOOLEAN && value->type != jbvBool)
-		bad_option(option, "true or false");
+		bad_option(option, value, "true or false");
 	switch (number)
 	{
 		case ALLOW_TARGET:
@@ -284,6 +292,19 @@ read_options(ReplaySettings *settings, Jsonb *jsonb)
 }
 
 /*
+ * Raises an error where an option would leave out differences at a level that does
+ * not look for them: whoever gives it counts on it.
+ */
+static void
+refuse_idle_option(bool is_idle, OptionNo number, const char *levels)
+{
+	if (is_idle)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("option \"%s\" would have no effect", options[number].name),
+		                errhint("It takes %s for argument \"compare\".", levels)));
+}
+
+/*
  * Reads how to replay.
  */
 static void
@@ -318,6 +339,10 @@ read_settings(ReplaySettings *settings, FunctionCallInfo fcinfo)
 	settings->asks_permission = settings->refuses_self = true;
 	settings->requires_password = !superuser();
 	read_options(settings, PG_GETARG_JSONB_P(9));
+	refuse_idle_option(settings->compare < 4 && settings->ignored[0] != '\0', IGNORE_COLUMNS,
+	                   "4 or 5");
+	refuse_idle_option(settings->compare < 5 && settings->float_tolerance > 0, FLOAT_TOLERANCE,
+	                   "5");
 }
 
 /*
@@ -387,6 +412,12 @@ replay_request_make(FunctionCallInfo fcinfo)
 	request->settings = settings;
 	request->since = PG_ARGISNULL(2) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(2);
 	request->until = PG_ARGISNULL(3) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(3);
+	if (request->since >= request->until)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("argument \"since\" must be before \"until\""),
+		                errdetail("The time range is from %s to %s.",
+		                          pstrdup(timestamptz_to_str(request->since)),
+		                          pstrdup(timestamptz_to_str(request->until)))));
 	request->session_count = count;
 	request->sessions_at = 0;
 	request->target_at = ids;

@@ -48,6 +48,7 @@ typedef struct Evidence
 	uint64_t digest;
 	int64_t row_no; /* the first that differs, from 1 */
 	WireSpan column;
+	uint32_t column_no; /* from 1, for one without a name; 0: none */
 	uint32_t type;
 	const char *type_name; /* of a type that a user made; NULL: not known */
 	bool has_value;

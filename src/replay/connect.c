@@ -160,9 +160,10 @@ judge_answer(Player *player, const PGresult *result)
 		fail(player, "the target's answer to whether it agrees makes no sense");
 	else if (settings->asks_permission && strcmp(PQgetvalue(result, 0, 0), "on") != 0)
 		refuse(player, "the target does not agree to a replay: "
-		               "pgwire_trace.allow_replay is not on in its database");
+		               "pgwire_trace.allow_replay is not on in its database "
+		               "(ALTER DATABASE ... SET pgwire_trace.allow_replay = on)");
 	else if (settings->refuses_self && strcmp(PQgetvalue(result, 0, 1), settings->own_start) == 0)
-		refuse(player, "the target is this server itself");
+		refuse(player, "the target is this server itself (option allow_self, if that is meant)");
 }
 
 /*

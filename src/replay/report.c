@@ -190,6 +190,23 @@ span_of(const char *text)
 }
 
 /*
+ * Adds the column of a value: one without a name is told by its number.
+ */
+static void
+put_column(FactList *facts, const Evidence *evidence)
+{
+	char number[16];
+
+	if (evidence->column.len > 0 || evidence->column_no == 0)
+	{
+		put_text(facts, FACT_COLUMN, evidence->column);
+		return;
+	}
+	snprintf(number, sizeof(number), "#%u", evidence->column_no);
+	put_text(facts, FACT_COLUMN, span_of(number));
+}
+
+/*
  * Adds one side of a difference.
  */
 static void
@@ -208,7 +225,7 @@ put_evidence(FactList *facts, const Evidence *evidence)
 		put_number(facts, FACT_DIGEST, (int64_t) evidence->digest);
 	if (evidence->row_no >= 0)
 		put_number(facts, FACT_ROW_NO, evidence->row_no);
-	put_text(facts, FACT_COLUMN, evidence->column);
+	put_column(facts, evidence);
 	if (evidence->type)
 		put_number(facts, FACT_TYPE, (int64_t) evidence->type);
 	put_text(facts, FACT_TYPE_NAME, span_of(evidence->type_name));

@@ -77,10 +77,12 @@ is_same_value(WireSpan a, WireSpan b)
  * Puts the values that differ into a difference.
  */
 static void
-show_value(Evidence *evidence, int64_t row_no, const OutlineColumn *column, WireSpan value)
+show_value(Evidence *evidence, int64_t row_no, const OutlineColumn *column, uint32_t no,
+           WireSpan value)
 {
 	evidence->row_no = row_no;
 	evidence->column = column->name;
+	evidence->column_no = no + 1;
 	evidence->type = column->type;
 	evidence->is_binary = column->format == 1;
 	evidence->has_value = true;
@@ -156,8 +158,8 @@ rows_differ(const CompareRules *rules, WireSpan columns, WireSpan captured, Wire
 			continue;
 		if (rules->level >= 5 && difference->column_count == 0)
 		{
-			show_value(&difference->captured, row_no, &column, before);
-			show_value(&difference->replayed, row_no, &column, after);
+			show_value(&difference->captured, row_no, &column, i, before);
+			show_value(&difference->replayed, row_no, &column, i, after);
 		}
 		note_column(difference, &column, i);
 		found = true;

@@ -497,8 +497,8 @@ finish_run(void)
 	replay_record_state(run.request->run_id, states[run.end], run.message);
 	ForceSyncCommit();
 	commit();
-	ereport(LOG, (errmsg("pgwire_trace replay %lld: %s", (long long) run.request->run_id,
-	                     states[run.end]),
+	ereport(LOG, (errmsg("pgwire_trace replay %lld: %s%s%s", (long long) run.request->run_id,
+	                     states[run.end], run.message ? ": " : "", run.message ? run.message : ""),
 	              errdetail("Processor time: network %.3f s, plan %.3f s, storing %.3f s.",
 	                        processor_seconds(RUSAGE_CHILDREN), run.plan_seconds,
 	                        processor_seconds(RUSAGE_SELF) - run.plan_seconds)));
