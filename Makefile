@@ -29,7 +29,7 @@ PG_CONFIG ?= pg_config
 WIRE_FILES = content decode frame lex list mask normalise redact secret stream walk
 JOURNAL_FILES = append clock crc32c facts files read tuple
 RELAY_FILES = \
-	board buffer carrier config exchange extract ids leg listen names note pairing pump queue \
+	board buffer carrier config exchange extract ids inherit leg listen names note pairing pump queue \
 	record redact redact_bytes relay_main row rules secure session startup table text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
@@ -133,7 +133,7 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 # ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
 
 REPLAY_PLAIN_FILES = \
-	aside cancel cause child common compare connect judge life order outline plan player report schedule types values
+	aside cancel cause child common compare connect helper judge life lookup order outline plan player report schedule types values
 REPLAY_FILES = \
 	worker worker_cancel worker_children worker_exchange worker_noise worker_plan \
 	worker_prelude worker_read_only worker_record worker_resume worker_rollback worker_slot worker_store \
@@ -148,7 +148,7 @@ TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_rep
 TAP_TESTS += t/084_replay_resume.pl t/085_replay_rollback.pl
 TAP_TESTS += t/087_replay_plan.pl
 TAP_TESTS += t/088_replay_order.pl
-UNIT_TESTS += replay_compare replay_many
+UNIT_TESTS += replay_compare replay_many replay_names
 PLAIN_LIBS += -lpq
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)
 EXTRA_CLEAN += src/replay/*.d

@@ -3,21 +3,18 @@
  *	  Recorded cancel requests, each sent while the target works on the exchange that it
  *	  hit then, as long after that began as it was recorded.
  *
- * libpq's call blocks, and may in a process of its own: it is made to be safe in a
- * signal handler, so it is behind a fork.  Until the target has taken the request the
- * session sends nothing new, so that it cannot hit what comes next.  A request whose
- * exchange has ended before is not sent.
+ * libpq's call blocks, so a helper makes it.  From libpq 17 on it goes as the session's
+ * connection does, with TLS where that has it; before that it goes in the clear.  Until
+ * the target has taken the request the session sends nothing new, so that it cannot hit
+ * what comes next.  A request whose exchange has ended before is not sent.
  */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "relay/process.h"
 #include "replay/child.h"
 
-#define CANCEL_SECONDS 10 /* a request is given up then */
+#define CANCEL_US 10000000 /* a request is given up then */
 
 /*
  * Reports what became of a cancel request.
@@ -45,22 +42,52 @@ report(Replay *replay, int64_t session_id, int64_t exchange_no, int64_t sent_at,
 }
 
 /*
- * Sends a request, in a process of its own, and ends that.
+ * Sends a request; runs in a helper.
  */
-static void
-request(Replay *replay, PGconn *conn)
+static bool
+request(void *arg, char *answer, size_t size)
 {
-	char message[256];
+	PGconn *conn = ((Cancel *) arg)->conn;
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+	PGcancelConn *cancel = PQcancelCreate(conn);
+	bool is_sent = cancel && PQcancelBlocking(cancel);
+
+	snprintf(answer, size, "%s", cancel ? PQcancelErrorMessage(cancel) : "out of memory");
+	return is_sent;
+#else
 	PGcancel *cancel = PQgetCancel(conn);
 
-	/* what others watch the end of must not stay open here */
-	close(replay->link);
-	for (Player *player = replay->sessions; player; player = player->next)
-		if (player->fd >= 0)
-			close(player->fd);
-	signal(SIGALRM, SIG_DFL);
-	alarm(CANCEL_SECONDS);
-	_exit(cancel && PQcancel(cancel, message, sizeof(message)) ? 0 : 1);
+	snprintf(answer, size, "it has no secret key");
+	return cancel && PQcancel(cancel, answer, (int) size);
+#endif
+}
+
+/*
+ * Takes notice that a helper has ended.
+ */
+static void
+finish(void *arg, bool is_sent, const char *answer)
+{
+	Cancel *cancel = arg;
+	Replay *replay = cancel->replay;
+	Cancel **at = &replay->cancels;
+	char reason[LINK_TEXT / 2];
+
+	snprintf(reason, sizeof(reason), "the target did not take the cancel request: %s",
+	         answer[0] ? answer : "no answer in time");
+	report(replay, cancel->session_id, cancel->exchange_no, cancel->sent_at,
+	       is_sent ? NULL : reason);
+	while (*at != cancel)
+		at = &(*at)->next;
+	*at = cancel->next;
+	if (cancel->player)
+	{
+		cancel->player->is_cancelling = false;
+		cancel_check(cancel->player);
+		replay_queue(cancel->player);
+	}
+	free(cancel);
+	event_active(replay->kick, 0, 0);
 }
 
 /*
@@ -75,18 +102,17 @@ start(Player *player)
 
 	if (!cancel)
 		return;
-	cancel->pid = fork();
-	if (cancel->pid == 0)
-		request(replay, player->conn);
-	if (cancel->pid < 0)
+	*cancel = (Cancel){.conn = player->conn,
+	                   .replay = replay,
+	                   .player = player,
+	                   .session_id = exchange->cancel_session_id,
+	                   .exchange_no = exchange->cancel_exchange_no,
+	                   .sent_at = clock_monotonic()};
+	if (!helper_start(replay, CANCEL_US, request, finish, cancel))
 	{
 		free(cancel);
 		return; /* it is missed when the exchange ends */
 	}
-	cancel->player = player;
-	cancel->session_id = exchange->cancel_session_id;
-	cancel->exchange_no = exchange->cancel_exchange_no;
-	cancel->sent_at = clock_monotonic();
 	cancel->next = replay->cancels;
 	replay->cancels = cancel;
 	player->is_cancelling = true;
@@ -157,59 +183,4 @@ cancel_forget(Player *player)
 	for (Cancel *cancel = player->replay->cancels; cancel; cancel = cancel->next)
 		if (cancel->player == player)
 			cancel->player = NULL;
-}
-
-/*
- * Takes notice that a request's process has ended.
- */
-static void
-finish(Replay *replay, const Cancel *cancel, int status)
-{
-	bool is_sent = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-
-	report(replay, cancel->session_id, cancel->exchange_no, cancel->sent_at,
-	       is_sent ? NULL : "the target did not take the cancel request");
-	if (!cancel->player)
-		return;
-	cancel->player->is_cancelling = false;
-	cancel_check(cancel->player);
-	replay_queue(cancel->player);
-}
-
-/*
- * Event: a process has ended.
- */
-static void
-on_child(evutil_socket_t fd, short what, void *arg)
-{
-	Replay *replay = arg;
-	Cancel **at = &replay->cancels;
-
-	(void) fd;
-	(void) what;
-	while (*at)
-	{
-		Cancel *cancel = *at;
-		int status;
-
-		if (waitpid(cancel->pid, &status, WNOHANG) != cancel->pid)
-		{
-			at = &cancel->next;
-			continue;
-		}
-		*at = cancel->next;
-		finish(replay, cancel, status);
-		free(cancel);
-	}
-	event_active(replay->kick, 0, 0);
-}
-
-/*
- * Watches for the ends of requests.
- */
-void
-cancel_start(Replay *replay)
-{
-	replay->reaper = evsignal_new(replay->base, SIGCHLD, on_child, replay);
-	event_add(replay->reaper, NULL);
 }

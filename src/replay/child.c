@@ -369,7 +369,7 @@ make_events(Replay *replay)
 	replay->kick = event_new(replay->base, -1, 0, on_kick, replay);
 	replay->tick = event_new(replay->base, -1, EV_PERSIST, on_tick, replay);
 	replay->start_timer = evtimer_new(replay->base, on_start, replay);
-	cancel_start(replay);
+	helper_begin(replay);
 	event_add(replay->link_event, NULL);
 	event_add(replay->woken, NULL);
 	event_add(replay->tick, &tick);

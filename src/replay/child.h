@@ -16,10 +16,11 @@
  *		0 ... done | in flight ... at (being sent) ... count
  *
  * Files: child.c (start, link's commands), report.c (link's records), life.c (a
- * session's begin, loss and end), connect.c (libpq), player.c (sending and
- * receiving), aside.c (what is said besides the plan's exchanges), cancel.c (cancel
- * requests), judge.c (what ended, and how it compares), cause.c (what a difference
- * came from), schedule.c (time), order.c (order across sessions).
+ * session's begin, loss and end), connect.c (libpq), lookup.c (host names), player.c
+ * (sending and receiving), aside.c (what is said besides the plan's exchanges),
+ * cancel.c (cancel requests), helper.c (processes for what blocks), judge.c (what
+ * ended, and how it compares), cause.c (what a difference came from), schedule.c
+ * (time), order.c (order across sessions).
  */
 #ifndef REPLAY_CHILD_H
 #define REPLAY_CHILD_H
@@ -45,6 +46,15 @@ typedef enum PlayerState
 	PLAYER_RUNNING,
 	PLAYER_ENDED
 } PlayerState;
+
+/* How far a session is that connects. */
+typedef enum ConnectPhase
+{
+	CONNECT_NONE,   /* it does not, or waits for its next attempt */
+	CONNECT_NAMES,  /* host names are looked up */
+	CONNECT_QUEUED, /* others log in before it */
+	CONNECT_LOGGING_IN
+} ConnectPhase;
 
 /* What keeps the next bytes of an exchange back. */
 typedef enum Gate
@@ -81,11 +91,60 @@ typedef struct Aside
 	int64_t began; /* monotonic */
 } Aside;
 
-/* A cancel request that is on its way: a process of its own, as libpq's call blocks. */
+#define HELPER_ANSWER 2048 /* bytes, with a zero at the end */
+
+/* What a helper does.  It answers a text, and whether all went well. */
+typedef bool (*HelperMain)(void *arg, char *answer, size_t size);
+typedef void (*HelperEnded)(void *arg, bool good, const char *answer);
+
+/* A process for what blocks; see helper.c. */
+typedef struct Helper
+{
+	struct Helper *next;
+	pid_t pid;
+	int answer; /* pipe */
+	HelperEnded ended;
+	void *arg;
+} Helper;
+
+/* A host name of the target's; see lookup.c. */
+typedef struct HostName
+{
+	struct HostName *next;
+	struct Replay *replay;
+	char *name;
+	bool is_wanted; /* to be looked up when there is a place */
+	bool is_in_hand;
+	bool is_known;       /* there is an answer */
+	int64_t asked_at;    /* monotonic: when the last look-up began, */
+	int64_t answered_at; /* and when that began which the answer is of, */
+	int64_t known_at;    /* and when it came */
+	bool is_good;
+	char answer[HELPER_ANSWER]; /* addresses with commas between them; or what went wrong */
+	bool is_told;               /* that it is left out */
+} HostName;
+
+/* Where a connection leads, as libpq wants it; NULL: as the connection string says. */
+typedef struct Route
+{
+	char *host;
+	char *hostaddr;
+	char *port;
+} Route;
+
+typedef enum RouteState
+{
+	ROUTE_READY,
+	ROUTE_PENDING, /* connect_names() is called when there is news */
+	ROUTE_FAILED
+} RouteState;
+
+/* A cancel request that is on its way. */
 typedef struct Cancel
 {
 	struct Cancel *next;
-	pid_t pid;
+	PGconn *conn; /* whose backend it is for; while it begins */
+	struct Replay *replay;
 	struct Player *player; /* NULL: it has ended */
 	int64_t session_id;    /* of the request */
 	int64_t exchange_no;
@@ -124,9 +183,13 @@ typedef struct Player
 	const PlanExchange *exchanges;
 	uint32_t index; /* in the plan */
 	PlayerState state;
-	uint32_t attempts;     /* of connecting, since an answer came */
-	uint32_t losses;       /* connections that were lost, but for the last */
+	uint32_t attempts; /* of connecting, since an answer came */
+	uint32_t losses;   /* connections that were lost, but for the last */
+	ConnectPhase phase;
+	struct Player *next_connecting;
 	int64_t connect_until; /* monotonic */
+	int64_t began_at;      /* the attempt */
+	int64_t failed_at;     /* the connection before it, or the attempt */
 	int64_t opened_at;
 
 	PGconn *conn;
@@ -212,8 +275,11 @@ typedef struct Replay
 	struct event *kick; /* the queue of sessions to step */
 	struct event *tick;
 	struct event *start_timer;
-	struct event *reaper; /* of cancel requests */
+	struct event *reaper; /* of helpers */
 	struct event *woken;  /* by another child */
+	Helper *helpers;
+	HostName *names;
+	uint32_t lookups; /* that are in hand */
 	Cancel *cancels;
 	int begun; /* file of the sessions that have begun; -1: none */
 	Player *queued;
@@ -221,7 +287,9 @@ typedef struct Replay
 	Player *sessions; /* open ones */
 	uint32_t next_session;
 	uint32_t live;
-	uint32_t connecting;
+	Player *first_to_connect; /* those that wait for their turn */
+	Player *last_to_connect;
+	uint32_t connecting; /* that log in */
 	uint32_t ended;
 
 	Budget budget;
@@ -297,8 +365,38 @@ extern void player_check(Player *player, int64_t now);
 /* Begins to connect; the session runs when that is through. */
 extern void connect_begin(Player *player);
 
+/* Goes on when there is news of host names. */
+extern void connect_names(Player *player);
+
+/* Lets those log in whose turn it is. */
+extern void connect_next(Replay *replay);
+
 /* Ends an attempt that takes too long. */
 extern void connect_check(Player *player, int64_t now);
+
+/* Takes notice that a session ends. */
+extern void connect_forget(Player *player);
+
+/* ---- lookup.c ---- */
+
+/*
+ * Finds where a connection string leads, with addresses for host names.  ROUTE_FAILED:
+ * *reason says why, for as long as nothing else is asked.
+ */
+extern RouteState lookup_route(Player *player, Route *route, const char **reason);
+extern void route_free(Route *route);
+
+/* ---- helper.c ---- */
+
+/* Watches for the ends of helpers. */
+extern void helper_begin(Replay *replay);
+
+/*
+ * Starts one, which is given up after that time; `ended` is called in any case.  False:
+ * there is none.
+ */
+extern bool helper_start(Replay *replay, int64_t timeout_us, HelperMain run, HelperEnded ended,
+                         void *arg);
 
 /* ---- player.c ---- */
 
@@ -329,8 +427,6 @@ extern void aside_answered(Player *player, const Exchange *exchange);
 extern bool aside_check(Player *player);
 
 /* ---- cancel.c ---- */
-
-extern void cancel_start(Replay *replay);
 
 /* Sends, when it is time, the cancel request for the exchange that the target works on. */
 extern void cancel_check(Player *player);
@@ -376,7 +472,10 @@ extern int64_t schedule_at(const Replay *replay, int64_t monotonic);
 /* Turns a span of the replay's clock into one of the world's. */
 extern int64_t schedule_real(const Replay *replay, int64_t span);
 
-/* Begins the sessions that are due. */
+/* Takes the right to connect now; or returns how long to wait until there is one. */
+extern int64_t schedule_claim_connect(Replay *replay);
+
+/* Begins the sessions that are due, and lets those connect whose turn it is. */
 extern void schedule_start(Replay *replay);
 
 /* Whether the next exchange of a session is due; arms its timer if not. */

@@ -2,9 +2,11 @@
  * connect.c
  *	  From a connection string to a session that may send.
  *
- * Authentication and TLS are libpq's.  When it has logged in, the target is asked
- * whether it agrees; from then on the socket, or TLS stream, is ours, and libpq
- * only closes it.
+ * Host names are looked up first, as libpq would let everybody wait for that.  Then the
+ * session waits for its turn, as no more than some log in at one time, and no more in a
+ * second than connect_rate allows.  Authentication and TLS are libpq's.  When it has
+ * logged in, the target is asked whether it agrees; from then on the socket, or TLS
+ * stream, is ours, and libpq only closes it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +23,8 @@
 #define QUESTION                                                                      \
 	"SELECT pg_catalog.current_setting('pgwire_trace.allow_replay', true) AS agrees," \
 	" extract(epoch FROM pg_catalog.pg_postmaster_start_time())::pg_catalog.text AS started"
+
+#define LOOKUP_GRACE_US 1000000 /* for helpers to end by themselves */
 
 static const char question[] = QUESTION;
 static const char question_and_types[] = QUESTION "; " TYPES_QUERY;
@@ -53,6 +57,17 @@ stop_io(Player *player)
 }
 
 /*
+ * Says how far a session is that connects.
+ */
+static void
+set_phase(Player *player, ConnectPhase phase)
+{
+	player->replay->connecting += (phase == CONNECT_LOGGING_IN);
+	player->replay->connecting -= (player->phase == CONNECT_LOGGING_IN);
+	player->phase = phase;
+}
+
+/*
  * Takes notice that the connection failed: tries again, or gives the session up.
  */
 static void
@@ -68,11 +83,14 @@ fail(Player *player, const char *reason)
 	         reason ? reason : (player->conn ? PQerrorMessage(player->conn) : "out of memory"));
 	for (len = strlen(text); len > 0 && text[len - 1] == '\n'; len--)
 		text[len - 1] = '\0';
+	connect_forget(player);
 	stop_io(player);
 	if (player->conn)
 		PQfinish(player->conn);
 	player->conn = NULL;
 	player->state = PLAYER_CONNECTING;
+	player->failed_at = clock_monotonic();
+	event_active(player->replay->kick, 0, 0); /* others may have its place */
 	if (++player->attempts < settings->connect_attempts)
 	{
 		evtimer_add(player->timer, &wait); /* connects again */
@@ -100,7 +118,7 @@ static void
 finish(Player *player)
 {
 	stop_io(player);
-	player->replay->connecting--;
+	set_phase(player, CONNECT_NONE);
 	player_run(player);
 	schedule_start(player->replay);
 }
@@ -142,28 +160,38 @@ take_types(Player *player, const PGresult *result)
 }
 
 /*
- * Judges what the target answered.
+ * Judges what the target answered.  Returns why the attempt failed; NULL: it did not.
  */
-static void
+static const char *
 judge_answer(Player *player, const PGresult *result)
 {
 	const ReplaySettings *settings = &player->replay->settings;
 
+	switch (PQresultStatus(result))
+	{
+		case PGRES_COPY_IN:
+		case PGRES_COPY_OUT:
+		case PGRES_COPY_BOTH: /* libpq would have no end of these */
+			return "the target answers a question with COPY";
+		default:
+			break;
+	}
 	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQnfields(result) == 2 &&
 	    strcmp(PQfname(result, 0), "type_oid") == 0)
 		take_types(player, result);
 	else if (!settings->asks_permission && !settings->refuses_self)
-		return; /* names of types alone are wanted, and can be done without */
+		return NULL; /* names of types alone are wanted, and can be done without */
 	else if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail(player, PQresultErrorMessage(result));
+		return PQresultErrorMessage(result);
 	else if (PQntuples(result) != 1 || PQnfields(result) != 2)
-		fail(player, "the target's answer to whether it agrees makes no sense");
+		return "the target's answer to whether it agrees makes no sense";
 	else if (settings->asks_permission && strcmp(PQgetvalue(result, 0, 0), "on") != 0)
 		refuse(player, "the target does not agree to a replay: "
 		               "pgwire_trace.allow_replay is not on in its database "
 		               "(ALTER DATABASE ... SET pgwire_trace.allow_replay = on)");
 	else if (settings->refuses_self && strcmp(PQgetvalue(result, 0, 1), settings->own_start) == 0)
 		refuse(player, "the target is this server itself (option allow_self, if that is meant)");
+	return NULL;
 }
 
 /*
@@ -173,7 +201,6 @@ static void
 on_answer(evutil_socket_t fd, short what, void *arg)
 {
 	Player *player = arg;
-	PGresult *result;
 
 	(void) fd;
 	(void) what;
@@ -184,15 +211,19 @@ on_answer(evutil_socket_t fd, short what, void *arg)
 	}
 	while (!PQisBusy(player->conn))
 	{
-		result = PQgetResult(player->conn);
+		PGresult *result = PQgetResult(player->conn);
+		const char *reason;
+
 		if (!result)
 		{
 			finish(player);
 			return;
 		}
-		judge_answer(player, result);
+		reason = judge_answer(player, result);
+		if (reason)
+			fail(player, reason);
 		PQclear(result);
-		if (!player->conn || player->state == PLAYER_ENDED)
+		if (reason)
 			return;
 	}
 	wait_io(player, EV_READ, on_answer);
@@ -263,14 +294,56 @@ ignore_notice(void *arg, const PGresult *result)
 }
 
 /*
- * Begins to connect.
+ * Starts libpq, with addresses beside the names that it shows to the target.
  */
-void
-connect_begin(Player *player)
+static PGconn *
+start_libpq(const char *conninfo, const Route *route)
 {
-	player->state = PLAYER_CONNECTING;
-	player->connect_until = clock_monotonic() + player->replay->settings.connect_timeout_us;
-	player->conn = PQconnectStart(player->replay->conninfos[player->plan->conninfo]);
+	const char *names[] = {"dbname", "host", "hostaddr", "port", NULL};
+	const char *values[] = {conninfo, route->host, route->hostaddr, route->port, NULL};
+
+	return PQconnectStartParams(names, values, 1);
+}
+
+/*
+ * Takes a session out of those that wait for their turn.
+ */
+static void
+leave_queue(Player *player)
+{
+	Replay *replay = player->replay;
+	Player *before = NULL;
+
+	if (player != replay->first_to_connect)
+		for (before = replay->first_to_connect; before->next_connecting != player;)
+			before = before->next_connecting;
+	if (before)
+		before->next_connecting = player->next_connecting;
+	else
+		replay->first_to_connect = player->next_connecting;
+	if (replay->last_to_connect == player)
+		replay->last_to_connect = before;
+}
+
+/*
+ * Lets libpq begin: the session's turn has come.
+ */
+static void
+log_in(Player *player)
+{
+	Replay *replay = player->replay;
+	Route route;
+	const char *reason = NULL;
+
+	set_phase(player, CONNECT_LOGGING_IN);
+	player->connect_until = clock_monotonic() + replay->settings.connect_timeout_us;
+	if (lookup_route(player, &route, &reason) != ROUTE_READY)
+	{
+		fail(player, reason ? reason : "its host names are not known any more");
+		return;
+	}
+	player->conn = start_libpq(replay->conninfos[player->plan->conninfo], &route);
+	route_free(&route);
 	if (!player->conn || PQstatus(player->conn) == CONNECTION_BAD)
 	{
 		fail(player, NULL);
@@ -281,11 +354,97 @@ connect_begin(Player *player)
 }
 
 /*
+ * Lets those log in whose turn it is.
+ */
+void
+connect_next(Replay *replay)
+{
+	while (replay->first_to_connect && replay->connecting < MAX_CONNECTING)
+	{
+		Player *player = replay->first_to_connect;
+		int64_t wait = schedule_claim_connect(replay);
+
+		if (wait > 0)
+		{
+			struct timeval timeout = {wait / 1000000, (suseconds_t) (wait % 1000000)};
+
+			evtimer_add(replay->start_timer, &timeout);
+			return;
+		}
+		leave_queue(player);
+		log_in(player);
+	}
+}
+
+/*
+ * Waits for the session's turn, when its host names are known.
+ */
+void
+connect_names(Player *player)
+{
+	Replay *replay = player->replay;
+	Route route;
+	const char *reason = NULL;
+
+	if (player->phase != CONNECT_NAMES)
+		return;
+	switch (lookup_route(player, &route, &reason))
+	{
+		case ROUTE_PENDING:
+			return;
+		case ROUTE_FAILED:
+			fail(player, reason);
+			return;
+		case ROUTE_READY:
+			break;
+	}
+	route_free(&route);
+	set_phase(player, CONNECT_QUEUED);
+	player->next_connecting = NULL;
+	if (replay->last_to_connect)
+		replay->last_to_connect->next_connecting = player;
+	else
+		replay->first_to_connect = player;
+	replay->last_to_connect = player;
+	event_active(replay->kick, 0, 0);
+}
+
+/*
+ * Begins to connect.
+ */
+void
+connect_begin(Player *player)
+{
+	const ReplaySettings *settings = &player->replay->settings;
+
+	player->state = PLAYER_CONNECTING;
+	player->began_at = clock_monotonic();
+	player->connect_until = player->began_at + settings->connect_timeout_us + LOOKUP_GRACE_US;
+	set_phase(player, CONNECT_NAMES);
+	connect_names(player);
+}
+
+/*
  * Ends an attempt that takes too long, however slowly the target goes on.
  */
 void
 connect_check(Player *player, int64_t now)
 {
-	if (player->conn && now > player->connect_until)
+	if (now <= player->connect_until)
+		return;
+	if (player->phase == CONNECT_LOGGING_IN)
 		fail(player, "the target did not let the session in in time");
+	else if (player->phase == CONNECT_NAMES)
+		fail(player, "the target's host names were not looked up in time");
+}
+
+/*
+ * Takes notice that a session ends, or its attempt.
+ */
+void
+connect_forget(Player *player)
+{
+	if (player->phase == CONNECT_QUEUED)
+		leave_queue(player);
+	set_phase(player, CONNECT_NONE);
 }

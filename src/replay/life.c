@@ -27,7 +27,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void) fd;
 	(void) what;
-	if (player->state == PLAYER_CONNECTING && !player->conn)
+	if (player->state == PLAYER_CONNECTING)
 		connect_begin(player);
 	else
 		player_step(player);
@@ -64,7 +64,6 @@ player_open(Replay *replay, uint32_t index)
 		replay->sessions->prev = player;
 	replay->sessions = player;
 	replay->live++;
-	replay->connecting++;
 	connect_begin(player);
 }
 
@@ -188,8 +187,7 @@ player_end(Player *player, const char *reason)
 
 	if (player->state == PLAYER_ENDED)
 		return;
-	if (player->state != PLAYER_RUNNING)
-		replay->connecting--;
+	connect_forget(player);
 	if (reason && !replay->is_cancelled)
 		judge_broken(player, VERDICT_SESSION_LOST, reason);
 	report_session(player, reason);
@@ -287,7 +285,7 @@ player_lose(Player *player, const char *reason)
 	player->prelude_said = false;
 	player->losses++;
 	player->state = PLAYER_CONNECTING;
-	replay->connecting++;
+	player->failed_at = clock_monotonic();
 	evtimer_add(player->timer, &delay);
 }
 

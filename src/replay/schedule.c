@@ -115,14 +115,30 @@ arm(Replay *replay, struct event *timer, int64_t value)
  * Returns how long to wait until the rate of connections allows another one.
  */
 static int64_t
-until_connect(const Replay *replay)
+until_connect(const Replay *replay, int64_t last)
 {
 	uint32_t rate = replay->settings.connect_rate;
-	int64_t last = atomic_load(&replay->common->state->last_connect);
 
 	if (rate == 0 || last == 0)
 		return 0;
 	return last + 1000000 / rate - clock_monotonic();
+}
+
+/*
+ * Takes the right to connect now, which all children share.  Returns how long to wait
+ * until there is one; not above 0: it is taken.
+ */
+int64_t
+schedule_claim_connect(Replay *replay)
+{
+	_Atomic int64_t *connected = &replay->common->state->last_connect;
+	int64_t last = atomic_load(connected);
+	int64_t wait;
+
+	do
+		wait = until_connect(replay, last);
+	while (wait <= 0 && !atomic_compare_exchange_weak(connected, &last, clock_monotonic()));
+	return wait;
 }
 
 /*
@@ -149,7 +165,6 @@ begin_next(Replay *replay)
 
 	replay->next_session += replay->common->child_count;
 	atomic_fetch_add(&state->live, 1);
-	atomic_store(&state->last_connect, clock_monotonic());
 	atomic_store(&state->begun, session + 1);
 	wake_next(replay);
 	player_open(replay, session);
@@ -164,16 +179,17 @@ schedule_start(Replay *replay)
 	const ReplayPlan *plan = &replay->plan;
 	CommonState *state = replay->common->state;
 
+	connect_next(replay);
 	while (replay->is_going && !replay->is_paused && !replay->is_cancelled &&
 	       replay->next_session < plan->session_count)
 	{
 		const PlanSession *next = &plan->sessions[replay->next_session];
-		int64_t wait = until_connect(replay);
+		int64_t wait = until_connect(replay, atomic_load(&state->last_connect));
 
 		if (atomic_load(&state->begun) != replay->next_session)
 			return; /* who begins the one before wakes this child */
 		if (atomic_load(&state->live) >= replay->settings.max_sessions ||
-		    replay->connecting >= MAX_CONNECTING)
+		    replay->connecting >= MAX_CONNECTING || replay->first_to_connect)
 			return; /* one that goes on, or ends, calls again */
 		if (wait > 0)
 		{

@@ -8,7 +8,6 @@
  */
 #include "server/supervisor.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #ifdef __linux__
@@ -20,6 +19,7 @@
 
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
+#include "relay/inherit.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/pg_shmem.h"
@@ -27,52 +27,6 @@
 #include "utils/ps_status.h"
 
 #define OOM_SCORE "500\n"
-
-/*
- * Tells whether a child keeps a descriptor: its link's, or one of some others.
- */
-static bool
-is_kept(int fd, int link, const int *others, int count)
-{
-	for (int i = 0; i < count; i++)
-		if (others[i] == fd)
-			return true;
-	return fd == link;
-}
-
-/*
- * Closes every descriptor but those, and points the standard ones to nowhere.
- */
-static void
-close_all_but(int link, const int *others, int count)
-{
-	int nowhere = open("/dev/null", O_RDWR);
-	struct rlimit limit;
-	DIR *dir;
-
-	for (int fd = 0; fd < 3; fd++)
-		dup2(nowhere, fd);
-	dir = opendir("/proc/self/fd");
-	if (dir)
-	{
-		struct dirent *entry;
-
-		while ((entry = readdir(dir)))
-		{
-			int fd = atoi(entry->d_name);
-
-			if (fd > 2 && !is_kept(fd, link, others, count) && fd != dirfd(dir))
-				close(fd);
-		}
-		closedir(dir);
-		return;
-	}
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 65536)
-		limit.rlim_cur = 65536;
-	for (int fd = 3; fd < (int) limit.rlim_cur; fd++)
-		if (!is_kept(fd, link, others, count))
-			close(fd);
-}
 
 /*
  * Makes this process go before any backend when memory runs out.
@@ -87,21 +41,6 @@ raise_oom_score(void)
 	if (write(fd, OOM_SCORE, sizeof(OOM_SCORE) - 1) < 0)
 		errno = 0; /* not allowed: then it stays as it is */
 	close(fd);
-}
-
-/*
- * Sets all signals back to their defaults, which the server has changed.
- */
-static void
-reset_signals(void)
-{
-	sigset_t none;
-
-	for (int number = 1; number < NSIG; number++)
-		if (number != SIGKILL && number != SIGSTOP)
-			signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /*
@@ -121,7 +60,7 @@ leave_server(const char *title, pid_t supervisor, int link, const int *others, i
 	dsm_detach_all();
 	PGSharedMemoryDetach();
 	MyProc = NULL;
-	close_all_but(link, others, count);
+	inherit_descriptors(others, count, link);
 	/* elsewhere the end of the socket pair tells that the supervisor is gone */
 #ifdef PR_SET_PDEATHSIG
 	prctl(PR_SET_PDEATHSIG, SIGQUIT);
@@ -134,7 +73,7 @@ leave_server(const char *title, pid_t supervisor, int link, const int *others, i
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	raise_oom_score();
-	reset_signals();
+	inherit_no_signals();
 }
 
 /*
