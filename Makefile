@@ -104,6 +104,14 @@ TAP_TESTS = \
 	t/060_statements.pl \
 	t/061_values.pl t/062_scripts.pl
 
+# Several tests run at a time. These take longest and begin first, or another would wait for them
+# at the end.
+LONG_TESTS = versions t/023_keeping.pl t/010_ddl.pl t/041_startup.pl \
+	t/054_tls_material.pl t/015_replication.pl t/053_limits.pl t/030_supervisor.pl t/008_hostile.pl \
+	t/033_parts.pl fuzz t/081_replay_runs.pl t/043_hba_tls.pl t/047_defaults.pl t/035_bytes.pl
+# These measure how late something is, and run by themselves at the end.
+ALONE_TESTS = t/083_replay_network.pl
+
 # What `make test` runs with other PostgreSQLs: where versions differ most.
 OTHER_VERSIONS = 17 18
 VERSION_TESTS = unit sql isolation t/001_basic.pl t/003_pairing.pl t/013_door.pl t/026_newer.pl \

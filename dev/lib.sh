@@ -23,8 +23,8 @@ make_server_directory()
 	[ "$(id -u)" -ne 0 ] || chown postgres: "$1"
 }
 
-# Prints a TCP port of the loopback interface that nobody uses now.
+# Prints a TCP port of the loopback interface that nobody uses, and that is this script's.
 free_port()
 {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	python3 -B dev/ports.py $$
 }

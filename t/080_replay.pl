@@ -399,11 +399,11 @@ ok($server->flush, 'recorded');
 my $labels = $server->sql('select string_agg(session_id::text, $$,$$) from pgwire_trace.session'
 	  . " where session_id > $hidden");
 $target->safe_psql('postgres', 'create or replace function label(n int) returns text language sql'
-	  . q( as $$ select 'label ' || n from pg_sleep(0.05) $$));
+	  . q( as $$ select 'label ' || n from pg_sleep(0.3) $$));
 $run = $server->replay("array[$labels], timing => 'asap', compare => 5");
 is($server->verdicts($run), '', 'a slower function answers the same');
-is($server->sql("select query, exchanges, replayed_p50_ms > 50, replayed_p99_ms >= replayed_p50_ms,"
-		  . " ratio > 2, captured_p50_ms < 50 from pgwire_trace.replay_latency($run, 2)"),
+is($server->sql("select query, exchanges, replayed_p50_ms > 300, replayed_p99_ms >= replayed_p50_ms,"
+		  . " ratio > 2, captured_p50_ms < 150 from pgwire_trace.replay_latency($run, 2)"),
 	'select label($1);|5|t|t|t|t', 'and its query is found slower');
 
 $target->safe_psql('postgres', q(create or replace function label(n int) returns text language sql as $$ select 'other ' || n $$));
@@ -423,8 +423,8 @@ like($server->sql("select pgwire_trace.replay_report($failed)"),
 	qr/exchange 5: error_new, insert .*: was INSERT 0 1, is 23514 new row .* \(explains 2 more\)/,
 	'and what it explains');
 like($server->sql("select pgwire_trace.replay_report($run)"),
-	qr/\ntime: \d+\.\d{3} s, recorded in \d+\.\d{3} s; latency: median 5\d\.\d{3} ms \(was \d+\.\d{3}\), p95 .*
-.* times as slow \(median 5.*5 exchanges\): select label/, 'what is slower');
+	qr/\ntime: \d+\.\d{3} s, recorded in \d+\.\d{3} s; latency: median [3-9]\d\d\.\d{3} ms \(was \d+\.\d{3}\), p95 .*
+.* times as slow \(median [3-9]\d\d\..*5 exchanges\): select label/, 'what is slower');
 like($server->sql("select pgwire_trace.replay_report($run)"), qr/\nno divergences at level 5\n/, 'that there is no difference');
 like($server->sql("select pgwire_trace.replay_report($alike)"),
 	qr/\ndata: 5, 5 of them roots\nsession \d+, exchange 1: data, select label\(1\): other values of label \(and 4 more like it\)\ntime: /,
