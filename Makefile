@@ -33,7 +33,7 @@ RELAY_FILES = \
 	record redact redact_bytes relay_main row rules secure session startup table text tls tls_bundle tls_context tracker turn
 SERVER_FILES = \
 	auth auth_carrier auth_cert auth_client auth_line auth_slot init launch listeners \
-	query_ids redaction redaction_find relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility
+	plans query_ids redaction redaction_find relays resolve settings spawn supervisor tls tls_kept unix_socket upstream utility
 STORE_FILES = batch blame connect ids keep partition pass position ready rows series tables text writer
 READ_FILES = \
 	container encoding exchange explain findings findings_steps follow guard input items known \
@@ -143,7 +143,7 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 REPLAY_PLAIN_FILES = \
 	aside cancel cause child common compare connect helper judge life lookup order outline plan player report schedule types values
 REPLAY_FILES = \
-	worker worker_cancel worker_children worker_exchange worker_noise worker_plan \
+	worker worker_cancel worker_children worker_exchange worker_expect worker_guard worker_noise worker_plan \
 	worker_prelude worker_read_only worker_record worker_resume worker_rollback worker_slot worker_store \
 	worker_target worker_types
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
@@ -156,6 +156,7 @@ TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_rep
 TAP_TESTS += t/084_replay_resume.pl t/085_replay_rollback.pl
 TAP_TESTS += t/087_replay_plan.pl
 TAP_TESTS += t/088_replay_order.pl
+TAP_TESTS += t/090_hostile_target.pl
 UNIT_TESTS += replay_compare replay_many replay_names
 PLAIN_LIBS += -lpq
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)

@@ -301,7 +301,8 @@ CREATE FUNCTION pgwire_trace.replay_start(
 	options jsonb DEFAULT '{}')
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'pgwire_trace_replay_start'
-LANGUAGE C VOLATILE PARALLEL UNSAFE;
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_start(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_start(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb) IS
 'Starts to replay recorded sessions (all, those named, or those of a time range) against the server that the connection string names, and returns the run''s number. timing: asap, think, schedule; ordering: none, arrival, commit; compare: 0 to 5. The target must agree (pgwire_trace.allow_replay). Raises 22023, 42501, 0A000, 53400.';
@@ -323,7 +324,8 @@ CREATE FUNCTION pgwire_trace.replay_plan(
 	OUT exchanges bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'pgwire_trace_replay_plan'
-LANGUAGE C VOLATILE PARALLEL UNSAFE;
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_plan(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_plan(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb) IS
 'Says what replay_start() with these arguments would do, without a connection: what is captured and to be sent, what is filtered or skipped and why, the most sessions at one time, the duration as recorded.';
@@ -369,12 +371,14 @@ CREATE FUNCTION pgwire_trace.replay_restart(
 	compare integer,
 	read_only boolean,
 	options jsonb,
-	run_id bigint)
+	run_id bigint,
+	same_target boolean)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgwire_trace_replay_restart'
-LANGUAGE C VOLATILE PARALLEL UNSAFE;
-REVOKE ALL ON FUNCTION pgwire_trace.replay_restart(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION pgwire_trace.replay_restart(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb, bigint) IS
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog;
+REVOKE ALL ON FUNCTION pgwire_trace.replay_restart(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgwire_trace.replay_restart(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb, bigint, boolean) IS
 'Serves replay_resume.';
 
 CREATE FUNCTION pgwire_trace.replay_resume(run_id bigint, target text DEFAULT NULL) RETURNS boolean
@@ -383,14 +387,14 @@ SET search_path = pg_catalog
 AS $$
 	SELECT coalesce(
 		(SELECT pgwire_trace.replay_restart(coalesce($2, r.target), r.session_ids, r.since, r.until, r.timing,
-				r.speed, r.ordering, r.compare, r.read_only, r.options, r.run_id)
+				r.speed, r.ordering, r.compare, r.read_only, r.options, r.run_id, $2 IS NULL)
 		 FROM pgwire_trace.replay_run r
 		 WHERE r.run_id = $1 AND r.state = 'aborted'),
 		pgwire_trace.replay_steer($1, 'resume', 1))
 $$;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_resume(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_resume(bigint, text) IS
-'Lets a paused replay go on, whose clock stood still; or an aborted one, with the sessions that had not begun: those in whose middle it was aborted are lost. The target is needed where the first one held what is not kept: a password. False if it has ended otherwise. Raises 42704 for a run that never was.';
+'Lets a paused replay go on, whose clock stood still; or an aborted one, with the sessions that had not begun: those in whose middle it was aborted are lost. The target is needed where the first one held what is not kept, a password, and where another role started the run. False if it has ended otherwise. Raises 42704 for a run that never was.';
 
 CREATE FUNCTION pgwire_trace.replay_set_speed(run_id bigint, speed float8) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT

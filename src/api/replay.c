@@ -52,21 +52,32 @@ static void
 require_reading(void)
 {
 	bool may_read;
+	bool sees_less;
 	bool is_null;
 
 	SPI_connect();
 	if (SPI_execute("SELECT pg_catalog.has_table_privilege('pgwire_trace.session', 'SELECT')"
-	                " AND pg_catalog.has_table_privilege('pgwire_trace.exchange', 'SELECT')",
+	                " AND pg_catalog.has_table_privilege('pgwire_trace.exchange', 'SELECT'),"
+	                " pg_catalog.row_security_active('pgwire_trace.session')"
+	                " OR pg_catalog.row_security_active('pgwire_trace.exchange')"
+	                " OR pg_catalog.row_security_active('pgwire_trace.stored_exchange')",
 	                true, 1) != SPI_OK_SELECT ||
 	    SPI_processed != 1)
 		elog(ERROR, "SPI_execute failed");
 	may_read =
 	    DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+	sees_less =
+	    DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &is_null));
 	SPI_finish();
 	if (!may_read)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		                errmsg("permission denied to replay the record"),
 		                errdetail("It takes SELECT on the tables \"session\" and \"exchange\".")));
+	if (sees_less)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		                errmsg("permission denied to replay the record"),
+		                errdetail("Row security hides a part of it from you, and a replay sends "
+		                          "whatever it finds.")));
 }
 
 /*
@@ -151,32 +162,40 @@ wait_recorded(BackgroundWorkerHandle *handle, const ReplayRequest *request)
 
 /*
  * Raises 42704 unless there is such a run; by the newest snapshot, whatever the
- * caller's is.
+ * caller's is.  Returns whether the caller started it.
  */
-static void
+static bool
 require_run(int64 run_id)
 {
-	Oid type = INT8OID;
-	Datum value = Int64GetDatum(run_id);
+	Oid types[2] = {INT8OID, OIDOID};
+	Datum values[2] = {Int64GetDatum(run_id), ObjectIdGetDatum(GetUserId())};
 	Oid caller;
 	int context;
 	bool found;
+	bool is_null;
+	bool is_own = false;
 
 	GetUserIdAndSecContext(&caller, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT FROM pgwire_trace.replay_run_state "
-	                          "WHERE run_id OPERATOR(pg_catalog.=) $1",
-	                          1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT started_by OPERATOR(pg_catalog.=)"
+	                          " $2::pg_catalog.regrole::pg_catalog.text"
+	                          " FROM pgwire_trace.replay_run_state"
+	                          " WHERE run_id OPERATOR(pg_catalog.=) $1",
+	                          2, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
 	found = SPI_processed > 0;
+	if (found)
+		is_own =
+		    DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 	PopActiveSnapshot();
 	SPI_finish();
 	SetUserIdAndSecContext(caller, context);
 	if (!found)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 		                errmsg("there is no replay %lld", (long long) run_id)));
+	return is_own;
 }
 
 /*
@@ -228,7 +247,9 @@ pgwire_trace_replay_start(PG_FUNCTION_ARGS)
 }
 
 /*
- * Lets an aborted run go on: (as replay_start(), run_id).
+ * Lets an aborted run go on: (as replay_start(), run_id, whether the target is what the
+ * run's row has).  A target that another chose must be said: it gets what the caller may
+ * log in with.
  */
 Datum
 pgwire_trace_replay_restart(PG_FUNCTION_ARGS)
@@ -237,10 +258,14 @@ pgwire_trace_replay_restart(PG_FUNCTION_ARGS)
 
 	pgwt_require_preloaded();
 	require_reading();
-	(void) replay_target_open(request);
 	request->run_id = PG_GETARG_INT64(10);
+	if (!require_run(request->run_id) && PG_GETARG_BOOL(11))
+		ereport(ERROR,
+		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		         errmsg("replay %lld was started by another role", (long long) request->run_id),
+		         errhint("Say its target: pgwire_trace.replay_resume(run_id, target).")));
+	(void) replay_target_open(request);
 	request->resumes = true;
-	require_run(request->run_id);
 	launch(request);
 	PG_RETURN_BOOL(true);
 }

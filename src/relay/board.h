@@ -227,6 +227,7 @@ typedef enum BoardReplayState
 typedef struct BoardReplay
 {
 	BoardI64 run_id;   /* 0: free */
+	BoardU32 database; /* whose run that is: each counts its own */
 	BoardU64 token[2]; /* its sessions are left out of the record by it; 0: none */
 	BoardI64 claimed_at;
 	BoardU32 pid;

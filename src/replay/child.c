@@ -263,6 +263,18 @@ add_types(Replay *replay, const uint8_t *data, size_t len)
 }
 
 /*
+ * Forgets the tickets and keys of the server's user, for a caller who is no superuser: a
+ * target could ask for them before it asks for a password.
+ */
+static void
+forget_tickets(void)
+{
+	setenv("KRB5CCNAME", "FILE:/nonexistent", 1);
+	setenv("KRB5_CLIENT_KTNAME", "FILE:/nonexistent", 1);
+	setenv("KRB5_KTNAME", "FILE:/nonexistent", 1);
+}
+
+/*
  * Follows a command of the worker's.
  */
 static void
@@ -276,6 +288,8 @@ follow(Replay *replay, uint8_t command, const uint8_t *data, size_t len)
 		case LINK_SETTINGS:
 			if (len == sizeof(replay->settings))
 				memcpy(&replay->settings, data, len);
+			if (replay->settings.requires_password)
+				forget_tickets();
 			break;
 		case LINK_CONNINFO:
 			add_conninfo(replay, (const char *) data, len);

@@ -190,6 +190,7 @@ typedef struct Player
 	int64_t connect_until; /* monotonic */
 	int64_t began_at;      /* the attempt */
 	int64_t failed_at;     /* the connection before it, or the attempt */
+	int64_t login_memory;  /* that libpq took for its login */
 	int64_t opened_at;
 
 	PGconn *conn;
@@ -289,7 +290,8 @@ typedef struct Replay
 	uint32_t live;
 	Player *first_to_connect; /* those that wait for their turn */
 	Player *last_to_connect;
-	uint32_t connecting; /* that log in */
+	uint32_t connecting;  /* that log in */
+	int64_t login_memory; /* theirs */
 	uint32_t ended;
 
 	Budget budget;

@@ -7,14 +7,22 @@
  * second than connect_rate allows.  Authentication and TLS are libpq's.  When it has
  * logged in, the target is asked whether it agrees; from then on the socket, or TLS
  * stream, is ours, and libpq only closes it.
+ *
+ * What a target sends until then libpq keeps, and it would keep gigabytes: so each step
+ * of a login is looked at for what memory it took.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "relay/process.h"
 #include "replay/child.h"
+
+#define LOGIN_MEMORY (32L * 1024 * 1024)
+#define LOGINS_MEMORY (4 * LOGIN_MEMORY) /* of all that connect at one time */
 
 /*
  * What the target is asked.  A server that never heard of the setting says NULL.
@@ -26,6 +34,8 @@
 
 #define LOOKUP_GRACE_US 1000000 /* for helpers to end by themselves */
 
+static const char too_much[] = "the target sent far more than a login takes";
+static const char no_answer[] = "the target's answer to whether it agrees makes no sense";
 static const char question[] = QUESTION;
 static const char question_and_types[] = QUESTION "; " TYPES_QUERY;
 
@@ -57,7 +67,43 @@ stop_io(Player *player)
 }
 
 /*
- * Says how far a session is that connects.
+ * Returns how much memory the process has that is its own; 0 where the system does not
+ * say.
+ */
+static int64_t
+own_memory(void)
+{
+	static int fd = -2;
+	char text[128];
+	long pages;
+	ssize_t got;
+
+	if (fd == -2)
+		fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	got = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	if (got <= 0)
+		return 0;
+	text[got] = '\0';
+	return sscanf(text, "%*d %*d %*d %*d %*d %ld", &pages) == 1 ? pages * sysconf(_SC_PAGESIZE) : 0;
+}
+
+/*
+ * Counts what a step of a login took.  Returns whether that was too much.
+ */
+static bool
+took_too_much(Player *player, int64_t before)
+{
+	int64_t took = own_memory() - before;
+
+	player->login_memory += took;
+	player->replay->login_memory += took;
+	return took > 0 &&
+	       (player->login_memory > LOGIN_MEMORY || player->replay->login_memory > LOGINS_MEMORY);
+}
+
+/*
+ * Says how far a session is that connects.  A login that is through, or over, has no
+ * memory to account for.
  */
 static void
 set_phase(Player *player, ConnectPhase phase)
@@ -65,6 +111,10 @@ set_phase(Player *player, ConnectPhase phase)
 	player->replay->connecting += (phase == CONNECT_LOGGING_IN);
 	player->replay->connecting -= (player->phase == CONNECT_LOGGING_IN);
 	player->phase = phase;
+	if (phase == CONNECT_LOGGING_IN)
+		return;
+	player->replay->login_memory -= player->login_memory;
+	player->login_memory = 0;
 }
 
 /*
@@ -182,9 +232,9 @@ judge_answer(Player *player, const PGresult *result)
 	else if (!settings->asks_permission && !settings->refuses_self)
 		return NULL; /* names of types alone are wanted, and can be done without */
 	else if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		return PQresultErrorMessage(result);
+		return PQresultErrorMessage(result)[0] ? PQresultErrorMessage(result) : no_answer;
 	else if (PQntuples(result) != 1 || PQnfields(result) != 2)
-		return "the target's answer to whether it agrees makes no sense";
+		return no_answer;
 	else if (settings->asks_permission && strcmp(PQgetvalue(result, 0, 0), "on") != 0)
 		refuse(player, "the target does not agree to a replay: "
 		               "pgwire_trace.allow_replay is not on in its database "
@@ -201,6 +251,7 @@ static void
 on_answer(evutil_socket_t fd, short what, void *arg)
 {
 	Player *player = arg;
+	int64_t before = own_memory();
 
 	(void) fd;
 	(void) what;
@@ -226,7 +277,10 @@ on_answer(evutil_socket_t fd, short what, void *arg)
 		if (reason)
 			return;
 	}
-	wait_io(player, EV_READ, on_answer);
+	if (took_too_much(player, before))
+		fail(player, too_much);
+	else
+		wait_io(player, EV_READ, on_answer);
 }
 
 /*
@@ -263,10 +317,17 @@ static void
 on_connect(evutil_socket_t fd, short what, void *arg)
 {
 	Player *player = arg;
+	int64_t before = own_memory();
+	PostgresPollingStatusType status = PQconnectPoll(player->conn);
 
 	(void) fd;
 	(void) what;
-	switch (PQconnectPoll(player->conn))
+	if (took_too_much(player, before))
+	{
+		fail(player, too_much);
+		return;
+	}
+	switch (status)
 	{
 		case PGRES_POLLING_READING:
 			wait_io(player, EV_READ, on_connect);

@@ -92,15 +92,16 @@ on_exit_replay(int code, Datum arg)
 }
 
 /*
- * Begins a transaction that SPI can be used in.
+ * Begins a transaction that SPI can be used in, for all tables or the runs' alone.
  */
 static void
-begin(void)
+begin(bool all)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	replay_guard_tables(all);
 }
 
 /*
@@ -172,8 +173,8 @@ name_plan(void)
 	if (stat(directory, &status) != 0 && mkdir(directory, S_IRWXU) != 0 && errno != EEXIST)
 		ereport(ERROR, (errcode_for_file_access(),
 		                errmsg("could not create directory \"%s\": %m", directory)));
-	snprintf(run.request->settings.plan_path, PLAN_PATH_SIZE, "%.800s/%lld", directory,
-	         (long long) run.request->run_id);
+	snprintf(run.request->settings.plan_path, PLAN_PATH_SIZE, "%.800s/%u.%lld", directory,
+	         MyDatabaseId, (long long) run.request->run_id);
 }
 
 /*
@@ -213,7 +214,7 @@ plan(void)
 	PlanWriter writer;
 	MemoryContext before;
 
-	begin();
+	begin(true);
 	learn_own();
 	if (!plan_create(&writer, settings->plan_path))
 		ereport(ERROR, (errcode_for_file_access(),
@@ -229,6 +230,7 @@ plan(void)
 		                       settings->plan_path)));
 	run.sessions = writer.session_count;
 	run.exchanges = writer.exchange_count;
+	replay_expect_plan(settings->plan_path);
 	if (!run.request->resumes)
 		replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
@@ -290,6 +292,12 @@ abort_run(const char *message)
 static void
 take_record(LinkKind kind, const char *data, Size size)
 {
+	const char *wrong = replay_expect_record(kind, data, size);
+
+	if (wrong && run.end == RUN_GOES_ON)
+		abort_run(psprintf("the replay's network process reported %s", wrong));
+	if (wrong)
+		return;
 	switch (kind)
 	{
 		case LINK_EXCHANGE:
@@ -327,8 +335,12 @@ read_children(void)
 	failure = replay_children_failure();
 	if (failure)
 		abort_run(failure);
+	else if (replay_children_are_done() && run.is_cancelled)
+		run.end = RUN_CANCELLED;
+	else if (replay_children_are_done() && replay_expect_no_more())
+		run.end = RUN_FINISHED;
 	else if (replay_children_are_done())
-		run.end = run.is_cancelled ? RUN_CANCELLED : RUN_FINISHED;
+		abort_run("the replay's network process ended before all sessions had");
 	if (!run.is_mapped && replay_children_have_plan())
 	{
 		run.is_mapped = true;
@@ -355,7 +367,7 @@ follow_commands(void)
 	if (paused != run.is_paused)
 	{
 		run.is_paused = paused;
-		begin();
+		begin(true);
 		replay_record_state(run.request->run_id, paused ? "paused" : "running", NULL);
 		commit();
 		atomic_store(&run.slot->state, paused ? REPLAY_PAUSED : REPLAY_RUNNING);
@@ -373,7 +385,7 @@ follow_commands(void)
 static void
 store(void)
 {
-	begin();
+	begin(true);
 	replay_store_write(run.store);
 	commit();
 	pgstat_report_stat(false);
@@ -402,27 +414,6 @@ loop(void)
 			break;
 		replay_children_wait(WAIT_MS);
 	}
-}
-
-/*
- * Pins what the database or a role may have set to something else.
- */
-static void
-pin_settings(void)
-{
-	static const char *const settings[][2] = {{"search_path", "pg_catalog"},
-	                                          {"statement_timeout", "0"},
-	                                          {"lock_timeout", "0"},
-	                                          {"idle_in_transaction_session_timeout", "0"},
-	                                          {"default_transaction_read_only", "off"},
-	                                          {"default_transaction_isolation", "read committed"},
-	                                          {"row_security", "off"},
-	                                          {"synchronous_commit", "off"},
-	                                          {"DateStyle", "ISO"},
-	                                          {"TimeZone", "UTC"}};
-
-	for (size_t i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*
@@ -490,7 +481,7 @@ finish_run(void)
 {
 	static const char *const states[] = {"", "finished", "cancelled", "aborted"};
 
-	begin();
+	begin(true);
 	replay_store_write(run.store);
 	if (run.end == RUN_ABORTED)
 		replay_resume_cut(run.request);
@@ -523,7 +514,7 @@ plan_and_run(void)
 static void
 record(void)
 {
-	begin();
+	begin(run.request->resumes);
 	if (run.request->resumes)
 		run.request = replay_resume_request(run.request);
 	else
@@ -545,7 +536,7 @@ pgwire_trace_replay_main(Datum arg)
 	unsetenv("PGUSER"); /* the target's default user is the server's, not its environment's */
 	take_request(DatumGetUInt32(arg));
 	BackgroundWorkerInitializeConnectionByOid(run.request->database, InvalidOid, 0);
-	pin_settings();
+	replay_guard_settings();
 	run.loop = AllocSetContextCreate(TopMemoryContext, "replay", ALLOCSET_DEFAULT_SIZES);
 	before = MemoryContextSwitchTo(TopMemoryContext);
 	run.store = replay_store_begin(run.request->run_id);

@@ -171,6 +171,8 @@ take_packet(Child *child, const char *packet, Size len, ReplayTake take)
 		take((LinkKind) record.kind, packet + at, record.size);
 		at += record.size;
 	}
+	if (at != len)
+		failure = "the replay's network process sent a record that is cut";
 }
 
 /*

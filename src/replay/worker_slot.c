@@ -7,10 +7,8 @@
  */
 #include "replay/worker.h"
 
-#include "storage/proc.h"
-#include "storage/procarray.h"
-
-#define CLAIM_US INT64CONST(60000000) /* a worker has started by then */
+#include "miscadmin.h"
+#include "storage/lwlock.h"
 
 /*
  * Returns a slot.
@@ -22,18 +20,12 @@ replay_slot(int slot)
 }
 
 /*
- * Tells whether the run that a slot names still runs.
+ * Tells whether a slot names a run of this database.
  */
 static bool
-is_live(BoardReplay *slot)
+is_for(BoardReplay *slot, int64 run_id)
 {
-	pid_t pid = (pid_t) atomic_load(&slot->pid);
-
-	if (atomic_load(&slot->run_id) == 0)
-		return false;
-	if (pid == 0)
-		return pgwt_now() - atomic_load(&slot->claimed_at) < CLAIM_US;
-	return BackendPidGetProc(pid) != NULL;
+	return atomic_load(&slot->run_id) == run_id && atomic_load(&slot->database) == MyDatabaseId;
 }
 
 /*
@@ -47,7 +39,7 @@ refuse_twice(int mine, int64 run_id)
 	{
 		BoardReplay *slot = replay_slot(i);
 
-		if (i == mine || atomic_load(&slot->run_id) != run_id || !is_live(slot) ||
+		if (i == mine || !is_for(slot, run_id) || !pgwt_replay_is_live(slot) ||
 		    (i > mine && atomic_load(&slot->pid) == 0))
 			continue;
 		replay_slot_release(mine, run_id);
@@ -57,37 +49,59 @@ refuse_twice(int mine, int64 run_id)
 }
 
 /*
+ * Takes a slot that is free; -1: there is none.  Without the lock, which is the server's
+ * for what happens rarely, two could take one slot while it still names a worker that
+ * is gone.
+ */
+static int
+take_free(int64 run_id)
+{
+	int taken = -1;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	for (int i = 0; i < BOARD_MAX_REPLAYS && taken < 0; i++)
+	{
+		BoardReplay *slot = replay_slot(i);
+
+		if (pgwt_replay_is_live(slot))
+			continue;
+		atomic_store(&slot->claimed_at, pgwt_now());
+		atomic_store(&slot->database, MyDatabaseId);
+		atomic_store(&slot->pid, 0);
+		atomic_store(&slot->run_id, run_id);
+		taken = i;
+	}
+	LWLockRelease(AddinShmemInitLock);
+	return taken;
+}
+
+/*
  * Claims a slot for a run.
  */
 int
 replay_slot_claim(int64 run_id)
 {
-	for (int i = 0; i < BOARD_MAX_REPLAYS; i++)
-	{
-		BoardReplay *slot = replay_slot(i);
-		int64 held = atomic_load(&slot->run_id);
+	int taken = take_free(run_id);
+	BoardReplay *slot;
 
-		if (is_live(slot) || !atomic_compare_exchange_strong(&slot->run_id, &held, run_id))
-			continue;
-		atomic_store(&slot->claimed_at, pgwt_now());
-		atomic_store(&slot->pid, 0);
-		atomic_store(&slot->token[0], 0);
-		atomic_store(&slot->state, REPLAY_STARTING);
-		atomic_store(&slot->command, 0);
-		atomic_store(&slot->new_speed, 0);
-		atomic_store(&slot->sent, 0);
-		atomic_store(&slot->sessions_live, 0);
-		atomic_store(&slot->sessions_ended, 0);
-		atomic_store(&slot->late_us, 0);
-		atomic_store(&slot->target_late_us, 0);
-		atomic_store(&slot->order_timeouts, 0);
-		refuse_twice(i, run_id);
-		return i;
-	}
-	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-	                errmsg("%d replays are running already", BOARD_MAX_REPLAYS),
-	                errhint("Wait for one with pgwire_trace.replay_wait(), or cancel one with "
-	                        "pgwire_trace.replay_cancel().")));
+	if (taken < 0)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+		                errmsg("%d replays are running already", BOARD_MAX_REPLAYS),
+		                errhint("Wait for one with pgwire_trace.replay_wait(), or cancel one with "
+		                        "pgwire_trace.replay_cancel().")));
+	slot = replay_slot(taken);
+	atomic_store(&slot->token[0], 0);
+	atomic_store(&slot->state, REPLAY_STARTING);
+	atomic_store(&slot->command, 0);
+	atomic_store(&slot->new_speed, 0);
+	atomic_store(&slot->sent, 0);
+	atomic_store(&slot->sessions_live, 0);
+	atomic_store(&slot->sessions_ended, 0);
+	atomic_store(&slot->late_us, 0);
+	atomic_store(&slot->target_late_us, 0);
+	atomic_store(&slot->order_timeouts, 0);
+	refuse_twice(taken, run_id);
+	return taken;
 }
 
 /*
@@ -111,7 +125,7 @@ int
 replay_slot_find(int64 run_id)
 {
 	for (int i = 0; i < BOARD_MAX_REPLAYS; i++)
-		if (atomic_load(&replay_slot(i)->run_id) == run_id && is_live(replay_slot(i)))
+		if (is_for(replay_slot(i), run_id) && pgwt_replay_is_live(replay_slot(i)))
 			return i;
 	return -1;
 }

@@ -237,7 +237,8 @@ take_exchange(ReplayStore *store, const LinkExchange *record)
 	if (record->has_digest)
 		set(rows, 7, Int64GetDatum((int64) record->row_digest));
 	if (record->sqlstate[0])
-		set(rows, 8, PointerGetDatum(cstring_to_text_with_len(record->sqlstate, 5)));
+		set(rows, 8,
+		    CStringGetTextDatum(replay_safe_text(record->sqlstate, sizeof(record->sqlstate))));
 	store->sent++;
 }
 

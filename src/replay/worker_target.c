@@ -30,7 +30,47 @@ struct ReplayTarget
 };
 
 /*
- * Parses a conninfo; raises 22023.
+ * What a caller who is no superuser may say of a target.  All else names files of the
+ * server's user, or identities that are his.
+ */
+static const char *const options_for_all[] = {"host",
+                                              "hostaddr",
+                                              "port",
+                                              "dbname",
+                                              "user",
+                                              "password",
+                                              "connect_timeout",
+                                              "client_encoding",
+                                              "options",
+                                              "application_name",
+                                              "fallback_application_name",
+                                              "keepalives",
+                                              "keepalives_idle",
+                                              "keepalives_interval",
+                                              "keepalives_count",
+                                              "tcp_user_timeout",
+                                              "target_session_attrs",
+                                              "load_balance_hosts",
+                                              "sslmode",
+                                              "sslnegotiation",
+                                              "sslcompression",
+                                              "sslsni",
+                                              "ssl_min_protocol_version",
+                                              "ssl_max_protocol_version",
+                                              "min_protocol_version",
+                                              "max_protocol_version",
+                                              "channel_binding",
+                                              "require_auth",
+                                              "requirepeer",
+                                              "gssencmode"};
+
+/* What libpq would take of the server's user, and what it gets instead. */
+static const char *const not_his[][2] = {
+    {"passfile", "/nonexistent"}, {"sslcert", "/nonexistent"}, {"sslkey", "/nonexistent"}};
+
+/*
+ * Parses a conninfo; raises 22023.  libpq quotes what it does not understand, which may
+ * be a part of a password, or all of a URI.
  */
 static PQconninfoOption *
 parse(const char *conninfo, const char *argument)
@@ -38,11 +78,17 @@ parse(const char *conninfo, const char *argument)
 	char *message = NULL;
 	PQconninfoOption *options = PQconninfoParse(conninfo, &message);
 
-	if (!options)
+	if (options)
+		return options;
+	if (strstr(conninfo, "password") || strchr(conninfo, '@'))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		                errmsg("invalid connection string in %s", argument),
-		                errdetail_internal("%s", message ? pchomp(message) : "out of memory")));
-	return options;
+		                errdetail("What is wrong is not shown, as the string may hold a password."),
+		                errhint("Try the string in psql; in a URI, special characters are written "
+		                        "as \"%%\" and two hexadecimal digits.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+	                errmsg("invalid connection string in %s", argument),
+	                errdetail_internal("%s", message ? pchomp(message) : "out of memory")));
 }
 
 /*
@@ -79,7 +125,47 @@ put(StringInfo out, const char *keyword, const char *value)
 static bool
 is_secret(const PQconninfoOption *option)
 {
-	return option->dispchar[0] == '*' || strstr(option->keyword, "password") != NULL;
+	return option->dispchar[0] == '*' || strstr(option->keyword, "password") ||
+	       strstr(option->keyword, "secret") || strncmp(option->keyword, "scram_", 6) == 0;
+}
+
+/*
+ * Raises 22023 where a host name is the end of a password: libpq ends the password of a
+ * URI at the first @.
+ */
+static void
+refuse_split_password(const PQconninfoOption *options)
+{
+	const char *host = find(options, "host");
+
+	if (host && host[0] != '@' && host[0] != '/' && strchr(host, '@'))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("invalid connection string in argument \"target\""),
+		                errdetail("Its host name has an \"@\"."),
+		                errhint("In a URI, write \"@\" in a password as \"%%40\".")));
+}
+
+/*
+ * Raises 42501 where a caller who is no superuser says what only one may.
+ */
+static void
+require_options_for_all(const PQconninfoOption *options)
+{
+	for (; options->keyword; options++)
+	{
+		bool is_for_all = !options->val || !options->val[0];
+
+		for (size_t i = 0; i < lengthof(options_for_all) && !is_for_all; i++)
+			is_for_all = strcmp(options->keyword, options_for_all[i]) == 0;
+		if (!is_for_all && strcmp(options->keyword, "sslrootcert") == 0)
+			is_for_all = strcmp(options->val, "system") == 0; /* names no file */
+		if (!is_for_all)
+			ereport(ERROR,
+			        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			         errmsg("connection option \"%s\" of a replay's target is for superusers",
+			                options->keyword),
+			         errdetail("It would use files or an identity of the server's.")));
+	}
 }
 
 /*
@@ -91,6 +177,7 @@ replay_target_shown(const char *target)
 	PQconninfoOption *options = parse(target, "argument \"target\"");
 	StringInfoData shown;
 
+	refuse_split_password(options);
 	initStringInfo(&shown);
 	for (PQconninfoOption *option = options; option->keyword; option++)
 		if (option->val && option->val[0] && !is_secret(option))
@@ -123,6 +210,8 @@ replay_target_open(const ReplayRequest *request)
 	PQconninfoOption *defaults = NULL;
 
 	target->options = parse(conninfo, "argument \"target\"");
+	if (!request->by_superuser)
+		require_options_for_all(target->options);
 	target->by_superuser = request->by_superuser;
 	target->read_only = request->read_only;
 	target->sets_authorization = request->settings.sets_authorization;
@@ -253,6 +342,21 @@ put_base(StringInfo out, const PQconninfoOption *options, const PQconninfoOption
 }
 
 /*
+ * Appends what keeps libpq from using what is the server's, for a caller who is no
+ * superuser.
+ */
+static void
+put_limits(StringInfo out, const PQconninfoOption *options)
+{
+	for (size_t i = 0; i < lengthof(not_his); i++)
+		put(out, not_his[i][0], not_his[i][1]);
+	for (; options->keyword; options++)
+		/* from libpq 16 on; before it, who has not asked for a password is refused afterwards */
+		if (strcmp(options->keyword, "require_auth") == 0 && !options->val)
+			put(out, "require_auth", "password,md5,scram-sha-256");
+}
+
+/*
  * Returns the connection string for a session.
  */
 char *
@@ -292,7 +396,7 @@ replay_target_conninfo(ReplayTarget *target, const char *user, const char *datab
 	if (options[0])
 		put(&out, "options", options);
 	if (!target->by_superuser)
-		put(&out, "passfile", "/nonexistent"); /* the server's own is not the caller's */
+		put_limits(&out, target->options);
 	if (over)
 		PQconninfoFree(over);
 	return out.data;

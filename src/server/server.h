@@ -84,6 +84,12 @@ PGDLLEXPORT void pgwire_trace_writer_main(Datum arg);
 /* Raises 55000 where the library was not preloaded. */
 extern void pgwt_require_preloaded(void);
 
+/* Tells whether the run that a slot names still runs. */
+extern bool pgwt_replay_is_live(BoardReplay *slot);
+
+/* Removes plans of replays that nobody needs any more. */
+extern void pgwt_sweep_plans(void);
+
 /* Wakes the writer, if it runs. */
 extern void pgwt_wake_writer(void);
 

@@ -307,6 +307,7 @@ turn(void)
 	{
 		swept_at = pgwt_now();
 		sweep_slots();
+		pgwt_sweep_plans();
 	}
 	resolved = wait_for_work(until);
 }
