@@ -245,8 +245,10 @@ sub finished
 {
 	my ($run, $name, $state) = @_;
 	$state //= 'finished';
-	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')::text || ' ' || state from"
-			  . " pgwire_trace.replay_run where run_id = $run"), "true $state", $name)
+	my $waited = $server->sql("select pgwire_trace.replay_wait($run, '60 s')");
+
+	is("$waited " . $server->sql("select state from pgwire_trace.replay_run where run_id = $run"),
+		"t $state", $name)
 	  or diag($server->sql("select * from pgwire_trace.replay_run where run_id = $run"));
 	return;
 }
