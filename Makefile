@@ -75,7 +75,8 @@ INSTALL_PIECES = $(addprefix sql/install/, \
 REGRESS_TESTS = \
 	wire_decode wire_any wire_samples wire_replication wire_messages wire_diff store_tables \
 	store_log store_top server_settings server_status read_session \
-	store_forms
+	store_forms \
+	replay_plan replay_results
 ISOLATION_TESTS = store_locks store_keeping
 TAP_TESTS = \
 	t/001_basic.pl t/002_counts.pl t/003_pairing.pl t/004_relay_kill.pl t/005_writer_kill.pl \

@@ -327,7 +327,7 @@ my (undef, undef, $refused) = $server->try_sql('do $$ begin'
 	  . " exception when feature_not_supported then raise exception '% %', sqlstate, sqlerrm; end \$\$");
 like($refused, qr/0A000 comparison level 4 needs digests/, 'replay_start itself refuses level 4');
 (undef, undef, $refused) = $server->try_sql("select pgwire_trace.replay_start('$conninfo')");
-like($refused, qr/DETAIL:  1 exchanges have rows, but no digest of them\./, 'with their number, whichever sessions');
+like($refused, qr/DETAIL:  1 exchange has rows, but no digest of them\./, 'with their number, whichever sessions');
 is($server->verdicts($server->replay("array[$hidden], timing => 'asap', compare => 3")), '', 'level 3 needs none');
 
 # all bytes are kept, but not all are compared: the digest leaves the redacted column out
@@ -341,7 +341,7 @@ ok(poll(sub {
 	}), 'redacted, and kept');
 $server->set('pgwire_trace.redact_columns' => '', 'pgwire_trace.response_limit' => '64kB');
 (undef, undef, $refused) = $server->try_sql("select pgwire_trace.replay_start('$conninfo', array[$hidden])");
-like($refused, qr/DETAIL:  1 exchanges have rows, but no digest of them\./, 'such a digest does not count');
+like($refused, qr/DETAIL:  1 exchange has rows, but no digest of them\./, 'such a digest does not count');
 
 # ---- what was redacted ----
 

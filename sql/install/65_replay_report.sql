@@ -107,12 +107,18 @@ AS $$
 	both_runs AS MATERIALIZED (
 		SELECT x.run_id, x.session_id, x.exchange_no, x.outcome, x.sqlstate, x.row_count, x.row_digest, f.verdicts
 		FROM pgwire_trace.replay_run_exchange x LEFT JOIN found f USING (run_id, session_id, exchange_no)
-		WHERE x.run_id IN ($1, $2) AND pgwire_trace.replay_check($1) AND pgwire_trace.replay_check($2))
+		WHERE x.run_id IN ($1, $2) AND pgwire_trace.replay_check($1) AND pgwire_trace.replay_check($2)),
+	sessions AS ( -- exchanges of those that were skipped whole have no row
+		SELECT s.run_id, s.session_id AS id FROM pgwire_trace.replay_run_session s
+		WHERE s.run_id IN ($1, $2) AND s.state = 'skipped')
 	SELECT session_id, exchange_no, v.what, v.a, v.b
 	FROM (SELECT * FROM both_runs r WHERE r.run_id = $1) one
-	FULL JOIN (SELECT * FROM both_runs r WHERE r.run_id = $2) two USING (session_id, exchange_no),
+	FULL JOIN (SELECT * FROM both_runs r WHERE r.run_id = $2) two USING (session_id, exchange_no)
+	LEFT JOIN sessions s_one ON s_one.run_id = $1 AND s_one.id = session_id
+	LEFT JOIN sessions s_two ON s_two.run_id = $2 AND s_two.id = session_id,
 	LATERAL (VALUES
-		(1, 'outcome', coalesce(one.outcome, 'unsent'), coalesce(two.outcome, 'unsent')),
+		(1, 'outcome', coalesce(one.outcome, CASE WHEN s_one.id IS NULL THEN 'unsent' ELSE 'skipped' END),
+			coalesce(two.outcome, CASE WHEN s_two.id IS NULL THEN 'unsent' ELSE 'skipped' END)),
 		(2, 'sqlstate', one.sqlstate, two.sqlstate),
 		(3, 'rows', one.row_count::text, two.row_count::text),
 		(4, 'data', one.row_digest::text, two.row_digest::text),
@@ -189,7 +195,7 @@ LANGUAGE sql IMMUTABLE STRICT
 SET search_path = pg_catalog
 AS $$
 	SELECT pgwire_trace.replay_line(CASE
-		WHEN $1 ? 'sqlstate' THEN format('%s %s', $1 ->> 'sqlstate', $1 ->> 'error_message')
+		WHEN $1 ? 'sqlstate' THEN ($1 ->> 'sqlstate') || coalesce(' ' || ($1 ->> 'error_message'), '')
 		WHEN $1 ? 'reason' AND $1 ? 'rows' THEN format('%s rows (%s)', $1 ->> 'rows', $1 ->> 'reason')
 		WHEN $1 ? 'reason' THEN $1 ->> 'reason'
 		WHEN $1 ? 'row_no' THEN format('%s = %s in row %s', $1 ->> 'column',
@@ -315,7 +321,7 @@ AS $$
 			  WHERE NOT q.is_total AND q.captured_ms[1] > 0 AND q.replayed_ms[1] >= 1.5 * q.captured_ms[1]
 					AND q.replayed_ms[1] >= q.captured_ms[1] + 1) t
 		WHERE t.no <= 5)
-	SELECT l.line FROM lines l ORDER BY l.part, l.no, l.place
+	SELECT l.line FROM lines l ORDER BY l.part, l.no, l.place, l.line
 $$;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_report(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_report(bigint) IS

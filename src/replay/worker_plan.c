@@ -299,7 +299,8 @@ plan_session(Planner *planner, SessionFacts *facts)
 	planner->summary->sessions++;
 	planner->summary->captured += facts->captured;
 	planner->summary->duration_us =
-	    Max(planner->summary->duration_us, facts->last_at - planner->base);
+	    Max(planner->summary->duration_us,
+	        Min(facts->last_at, planner->request->until) - planner->base);
 	if (facts->is_cancel)
 	{
 		plan_cancel(planner, facts);
@@ -503,8 +504,10 @@ replay_refuse_missing(const ReplayRequest *request, const PlanSummary *summary)
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 	                errmsg("comparison level %d needs digests that the record does not have",
 	                       request->settings.compare),
-	                errdetail("%lld exchanges have rows, but no digest of them.",
-	                          (long long) summary->missing_digests),
+	                errdetail_plural("%lld exchange has rows, but no digest of them.",
+	                                 "%lld exchanges have rows, but no digest of them.",
+	                                 (unsigned long) summary->missing_digests,
+	                                 (long long) summary->missing_digests),
 	                errhint("Compare at level 3.")));
 }
 
