@@ -184,15 +184,14 @@ common_is_past(const Common *common, uint32_t lane, uint32_t place)
 /*
  * Says that a place is past, then looks who waits for it.
  */
-bool
+void
 common_pass(Common *common, uint32_t lane, uint32_t place)
 {
 	if (atomic_exchange(past_at(common, lane, place), true))
-		return false;
+		return; /* whoever was first wakes */
 	for (uint32_t i = 0; i < common->child_count; i++)
 		if (i != common->own && atomic_load(&common->state->children[i].awaited[lane]) == place)
 			common_wake(common, i);
-	return true;
 }
 
 /*

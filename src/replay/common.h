@@ -79,8 +79,8 @@ extern void common_join(Common *common, uint32_t own);
 
 extern bool common_is_past(const Common *common, uint32_t lane, uint32_t place);
 
-/* Says that a place is past, and wakes who waits for it.  False: it was already. */
-extern bool common_pass(Common *common, uint32_t lane, uint32_t place);
+/* Says that a place is past, and wakes who waits for it. */
+extern void common_pass(Common *common, uint32_t lane, uint32_t place);
 
 /* Says that this child waits for a place.  False: it is past, nobody wakes for it. */
 extern bool common_await(Common *common, uint32_t lane, uint32_t place);

@@ -288,14 +288,11 @@ order_look(Replay *replay)
 }
 
 /*
- * Takes notice that an exchange is past, in the lanes that it is in.  Returns whether
- * it was not before.
+ * Takes notice that an exchange is past, in the lanes that it is in.
  */
-static bool
+static void
 pass(Replay *replay, uint64_t exchange)
 {
-	bool is_new = false;
-
 	for (uint32_t i = 0; i < replay->order.lane_count; i++)
 	{
 		Lane *lane = &replay->order.lanes[i];
@@ -303,11 +300,10 @@ pass(Replay *replay, uint64_t exchange)
 
 		if (place == NOWHERE)
 			continue;
-		is_new |= common_pass(replay->common, i, place);
+		common_pass(replay->common, i, place);
 		if (lane->waiting_count > 0)
 			look(replay, i);
 	}
-	return is_new;
 }
 
 /*
@@ -424,8 +420,7 @@ order_tick(Replay *replay, int64_t now)
 		if (now - lane->stalled_at < replay->settings.order_timeout_us)
 			continue;
 		lane->stalled_at = now;
-		if (!pass(replay, lane->exchanges[lane->mark]))
-			continue; /* by now it was passed anyway */
+		pass(replay, lane->exchanges[lane->mark]);
 		if (++order->timeouts <= 10)
 			report_text(replay, LINK_NOTE, "an exchange waited %lld ms for its turn and was let go",
 			            (long long) (replay->settings.order_timeout_us / 1000));
