@@ -36,6 +36,7 @@ CREATE TABLE pgwire_trace.replay_run_state (
 	skipped bigint NOT NULL DEFAULT 0,
 	divergences bigint NOT NULL DEFAULT 0,
 	root_divergences bigint NOT NULL DEFAULT 0,
+	order_timeouts bigint NOT NULL DEFAULT 0,
 	error_message text,
 	session_ids bigint[],
 	since timestamptz,
@@ -60,6 +61,7 @@ COMMENT ON COLUMN pgwire_trace.replay_run_state.sent IS 'Exchanges that were sen
 COMMENT ON COLUMN pgwire_trace.replay_run_state.filtered IS 'Exchanges that were not to be sent.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.skipped IS 'Exchanges that could not be sent.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.divergences IS 'Rows of replay_divergence.';
+COMMENT ON COLUMN pgwire_trace.replay_run_state.order_timeouts IS 'Exchanges that were let go because their turn did not come; written when it ends.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.root_divergences IS 'Those of them that nothing before explains.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.error_message IS 'Why it was aborted.';
 COMMENT ON COLUMN pgwire_trace.replay_run_state.session_ids IS 'Sessions that it was to replay; NULL: not by their ids.';
@@ -221,6 +223,7 @@ SELECT r.run_id,
 	   r.captured - r.sent - r.filtered - r.skipped AS unsent,
 	   r.divergences,
 	   r.root_divergences,
+	   r.order_timeouts,
 	   r.error_message,
 	   r.session_ids,
 	   r.since,
@@ -248,6 +251,7 @@ COMMENT ON COLUMN pgwire_trace.replay_run.skipped IS 'Exchanges that could not b
 COMMENT ON COLUMN pgwire_trace.replay_run.unsent IS 'Exchanges that were to be sent, and are not yet, or never were.';
 COMMENT ON COLUMN pgwire_trace.replay_run.divergences IS 'Rows of replay_divergence.';
 COMMENT ON COLUMN pgwire_trace.replay_run.root_divergences IS 'Those of them that nothing before explains.';
+COMMENT ON COLUMN pgwire_trace.replay_run.order_timeouts IS 'Exchanges that were let go because their turn did not come within order_timeout; known when it has ended, and not of a worker that was killed.';
 COMMENT ON COLUMN pgwire_trace.replay_run.error_message IS 'Why it was aborted.';
 COMMENT ON COLUMN pgwire_trace.replay_run.session_ids IS 'Sessions that it was to replay; NULL: not by their ids.';
 COMMENT ON COLUMN pgwire_trace.replay_run.since IS 'Begin of the time range; NULL without one.';
@@ -269,7 +273,7 @@ SELECT r.run_id,
 	   coalesce(s.sessions_ended, 0) AS sessions_ended,
 	   s.late_ms,
 	   s.target_late_ms,
-	   s.order_timeouts
+	   r.order_timeouts + coalesce(s.order_timeouts, 0) AS order_timeouts
 FROM pgwire_trace.replay_run r
 LEFT JOIN pgwire_trace.replay_slots() s ON s.run_id = r.run_id;
 REVOKE ALL ON pgwire_trace.replay_progress FROM PUBLIC;
@@ -286,7 +290,7 @@ COMMENT ON COLUMN pgwire_trace.replay_progress.sessions_live IS 'Sessions that a
 COMMENT ON COLUMN pgwire_trace.replay_progress.sessions_ended IS 'Sessions that have ended.';
 COMMENT ON COLUMN pgwire_trace.replay_progress.late_ms IS 'Most that the replayer itself was late with an exchange just now; NULL when it does not run.';
 COMMENT ON COLUMN pgwire_trace.replay_progress.target_late_ms IS 'Most that an exchange was behind the recorded schedule just now because the target''s answers were; NULL when it does not run.';
-COMMENT ON COLUMN pgwire_trace.replay_progress.order_timeouts IS 'How often an exchange was let go because its turn did not come; NULL when it does not run.';
+COMMENT ON COLUMN pgwire_trace.replay_progress.order_timeouts IS 'Exchanges that were let go because their turn did not come within order_timeout.';
 
 CREATE FUNCTION pgwire_trace.replay_start(
 	target text,

@@ -279,6 +279,10 @@ AS $$
 			  WHERE s.run_id = $1 AND s.state IN ('skipped', 'lost')) n
 		GROUP BY n.outcome, n.reason
 		UNION ALL
+		SELECT 5, 1, 0, format('order: %s exchange%s let go after order_timeout, as the turn had not come',
+			   r.order_timeouts, CASE r.order_timeouts WHEN 1 THEN '' ELSE 's' END)
+		FROM run r WHERE r.order_timeouts > 0
+		UNION ALL
 		SELECT 6, 0, 0, CASE
 			   WHEN r.captured = 0 THEN 'nothing to replay: the arguments choose no recorded exchange'
 			   WHEN r.compare = 0 AND d.found = 0 THEN 'nothing was compared: level 0'

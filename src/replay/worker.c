@@ -485,6 +485,8 @@ finish_run(void)
 	replay_store_write(run.store);
 	if (run.end == RUN_ABORTED)
 		replay_resume_cut(run.request);
+	replay_record_timeouts(run.request->run_id,
+	                       (int64) atomic_exchange(&run.slot->order_timeouts, 0));
 	replay_record_state(run.request->run_id, states[run.end], run.message);
 	ForceSyncCommit();
 	commit();

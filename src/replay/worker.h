@@ -108,6 +108,7 @@ extern void replay_record_plan(int64 run_id, const PlanSummary *summary);
 
 /* Sets the state; the message is why it was aborted, or NULL. */
 extern void replay_record_state(int64 run_id, const char *state, const char *message);
+extern void replay_record_timeouts(int64 run_id, int64 timeouts);
 
 /* ---- worker_resume.c; SPI is connected ---- */
 

@@ -101,6 +101,20 @@ replay_record_state(int64 run_id, const char *state, const char *message)
 }
 
 /*
+ * Adds the waits for a turn that timed out to the run's row: it may be resumed.
+ */
+void
+replay_record_timeouts(int64 run_id, int64 timeouts)
+{
+	Oid types[2] = {INT8OID, INT8OID};
+	Datum values[2] = {Int64GetDatum(run_id), Int64GetDatum(timeouts)};
+
+	execute("UPDATE pgwire_trace.replay_run_state SET order_timeouts = order_timeouts + $2"
+	        " WHERE run_id = $1",
+	        2, types, values, NULL);
+}
+
+/*
  * Writes the plan's counts into the run's row.
  */
 void
