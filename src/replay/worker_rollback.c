@@ -317,6 +317,19 @@ rewrite_message(Texts *texts, StringInfo out, WireSpan whole, WireMessageId id, 
 }
 
 /*
+ * Ends the rewriting of bytes: what follows the last whole message stays, and the new
+ * bytes take the place of the old.
+ */
+static void
+put_back(StringInfo bytes, Size rest, StringInfo out)
+{
+	appendBinaryStringInfo(out, bytes->data + rest, bytes->len - (int) rest);
+	resetStringInfo(bytes);
+	appendBinaryStringInfo(bytes, out->data, out->len);
+	pfree(out->data);
+}
+
+/*
  * Rewrites all messages of a request.
  */
 static void
@@ -335,10 +348,7 @@ rewrite_request(Texts *texts, StringInfo request)
 		rewrite_message(texts, &out, (WireSpan){bytes.data + at, used}, id, body);
 		at += used;
 	}
-	appendBinaryStringInfo(&out, request->data + at, request->len - (int) at);
-	resetStringInfo(request);
-	appendBinaryStringInfo(request, out.data, out.len);
-	pfree(out.data);
+	put_back(request, at, &out);
 }
 
 /*
@@ -364,10 +374,7 @@ rewrite_answer(StringInfo answer)
 			appendBinaryStringInfo(&out, answer->data + at, (int) used);
 		at += used;
 	}
-	appendBinaryStringInfo(&out, answer->data + at, answer->len - (int) at);
-	resetStringInfo(answer);
-	appendBinaryStringInfo(answer, out.data, out.len);
-	pfree(out.data);
+	put_back(answer, at, &out);
 }
 
 /*
