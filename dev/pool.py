@@ -42,6 +42,8 @@ class Pool:
             out = self.end(process)
             return 124, out.decode(errors='replace') + f'\n(took more than {timeout} s)\n'
         finally:
+            if self.is_stopping:
+                self.kill_group(process)
             with self.lock:
                 self.running.discard(process)
 
@@ -62,8 +64,16 @@ class Pool:
         try:
             return process.communicate(timeout=PATIENCE)[0]
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            Pool.kill_group(process)
             return process.communicate()[0]
+
+    @staticmethod
+    def kill_group(process):
+        """Kills what is left of a command and what it started."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     def stop(self):
         """Ends all commands, whose tasks then end too."""
@@ -77,7 +87,7 @@ class Pool:
             time.sleep(0.05)
         with self.lock:
             for process in self.running:
-                os.killpg(process.pid, signal.SIGKILL)
+                self.kill_group(process)
 
     # ---- tasks ----
 
