@@ -62,7 +62,7 @@ UNIT_TESTS = \
 	wire_properties wire_redact wire_secret wire_walk
 
 # fuzz/<target>.c; what it must hold on to is in fuzz/corpus/<target> and fuzz/crashers/<target>
-FUZZ_TARGETS = decode journal mask replay secret stream text tracker
+FUZZ_TARGETS = decode journal mask replay report secret stream text tracker
 # those that need the server's own code run inside a single-user server
 SERVER_FUZZ_TARGETS = json
 
@@ -142,9 +142,9 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 # ---- replay: a room in two halves; worker* runs in the server, the rest is plain C ----
 
 REPLAY_PLAIN_FILES = \
-	aside cancel cause child common compare connect helper judge life lookup order outline plan player report schedule types values
+	aside cancel cause child common compare connect expect helper judge life lookup order outline plan player report schedule types values
 REPLAY_FILES = \
-	worker worker_cancel worker_children worker_exchange worker_expect worker_guard worker_noise worker_plan \
+	worker worker_cancel worker_children worker_exchange worker_guard worker_noise worker_plan \
 	worker_prelude worker_read_only worker_record worker_resume worker_rollback worker_slot worker_store \
 	worker_target worker_types
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)

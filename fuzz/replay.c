@@ -52,6 +52,7 @@ static PlanSession session;
 static PlanExchange exchanges[EXCHANGES];
 static uint8_t plan_bytes[8192];
 static UserTypes target_types[1];
+static UserTypes captured_types;
 static int worker; /* the other end of the link */
 static int peer;   /* of the session's socket */
 static int reported[EXCHANGES + 1];
@@ -163,6 +164,13 @@ begin_program(void)
 	replay.link = pair[0];
 	worker = pair[1];
 	replay.begun = -1;
+	/* of types of users one is the same on both sides, one is not, one is not known */
+	REQUIRE(types_add(&captured_types, 0x4141, "a.same") &&
+	        types_add(&captured_types, 0x4142, "a.b"));
+	REQUIRE(types_add(&target_types[0], 0x4242, "a.same") &&
+	        types_add(&target_types[0], 0x4142, "c.d"));
+	types_sort(&captured_types);
+	types_sort(&target_types[0]);
 }
 
 /*
@@ -174,8 +182,10 @@ make_plan(Input captured, bool wraps)
 	size_t at = 0;
 	size_t share = captured.len / EXCHANGES;
 
-	session =
-	    (PlanSession){.session_id = 7, .count = EXCHANGES, .prelude_len = sizeof(prelude) - 1};
+	session = (PlanSession){.session_id = 7,
+	                        .count = EXCHANGES,
+	                        .prelude_len = sizeof(prelude) - 1,
+	                        .knows_types = true};
 	memcpy(plan_bytes, prelude, sizeof(prelude) - 1);
 	at = sizeof(prelude) - 1;
 	for (int i = 0; i < EXCHANGES; i++)
@@ -265,6 +275,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	                                   .rolls_back = flags & 8};
 	replay.conninfos = conninfos;
 	replay.target_types = target_types;
+	replay.captured_types = captured_types;
 	replay.next_session = 1;
 	make_plan(flags & 16 ? input : captured, flags & 8);
 	judge_begin(&replay);

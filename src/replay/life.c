@@ -8,6 +8,7 @@
  * such.  Attempts count from the last answer, so a target that lets in and closes
  * again is not asked for ever.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,16 +70,22 @@ player_open(Replay *replay, uint32_t index)
 
 /*
  * Notes that a session begins to send, for who resumes the run after its abort: what
- * the worker has not stored by then is lost, this is not.
+ * the worker has not stored by then is lost, this is not.  Where it cannot be noted the
+ * run ends, as the session could be run twice.
  */
 static void
 note_begun(const Player *player)
 {
 	int64_t id = player->plan->session_id;
 
-	if (player->replay->begun >= 0 && write(player->replay->begun, &id, sizeof(id)) < 0)
-		report_text(player->replay, LINK_NOTE, "could not note that session %lld has begun",
-		            (long long) id);
+	if (player->replay->begun < 0)
+		return;
+	errno = ENOSPC; /* what a part of it means */
+	if (write(player->replay->begun, &id, sizeof(id)) == (ssize_t) sizeof(id))
+		return;
+	report_text(player->replay, LINK_REFUSED, "could not note that session %lld has begun: %s",
+	            (long long) id, strerror(errno));
+	report_end(player->replay);
 }
 
 /*

@@ -8,6 +8,7 @@
  * go with it and the run counts as aborted: nothing says so but that no worker is
  * there, so nothing can forget to.
  */
+#include "replay/expect.h"
 #include "replay/worker.h"
 
 #include <fcntl.h>
@@ -35,6 +36,7 @@
 #include "utils/wait_event.h"
 
 #define WAIT_MS 100
+#define MAX_NOTES 100 /* that are logged, a run */
 
 /* How a run ends. */
 typedef enum RunEnd
@@ -51,12 +53,15 @@ typedef struct Run
 	BoardReplay *slot;
 	PlanSummary summary;
 	ReplayStore *store;
+	ReplayPlan plan; /* as the children have it */
+	Expect expect;
 	MemoryContext loop;
 	RunEnd end;
 	char *message;       /* why it was aborted */
 	double plan_seconds; /* of processor time */
 	uint64 sessions;     /* in the plan */
 	uint64 exchanges;
+	int64 notes;    /* of the children */
 	bool is_mapped; /* the children have the plan */
 	bool is_paused;
 	bool is_cancelled;
@@ -230,7 +235,10 @@ plan(void)
 		                       settings->plan_path)));
 	run.sessions = writer.session_count;
 	run.exchanges = writer.exchange_count;
-	replay_expect_plan(settings->plan_path);
+	if (!plan_open(&run.plan, settings->plan_path) || !expect_begin(&run.expect, &run.plan))
+		ereport(ERROR, (errcode_for_file_access(),
+		                errmsg("could not read the plan of the replay at \"%s\": %m",
+		                       settings->plan_path)));
 	if (!run.request->resumes)
 		replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
@@ -287,12 +295,23 @@ abort_run(const char *message)
 }
 
 /*
+ * Logs what a child has noted; of a run that has a lot to note, not all.
+ */
+static void
+log_note(const char *data, Size size)
+{
+	if (run.notes++ < MAX_NOTES)
+		ereport(LOG, (errmsg("pgwire_trace replay %lld: %s", (long long) run.request->run_id,
+		                     replay_safe_text(data, size))));
+}
+
+/*
  * Takes a record of a child's.
  */
 static void
 take_record(LinkKind kind, const char *data, Size size)
 {
-	const char *wrong = replay_expect_record(kind, data, size);
+	const char *wrong = expect_record(&run.expect, kind, data, size);
 
 	if (wrong && run.end == RUN_GOES_ON)
 		abort_run(psprintf("the replay's network process reported %s", wrong));
@@ -306,8 +325,7 @@ take_record(LinkKind kind, const char *data, Size size)
 			replay_store_record(run.store, kind, data, size);
 			break;
 		case LINK_NOTE:
-			ereport(LOG, (errmsg("pgwire_trace replay %lld: %s", (long long) run.request->run_id,
-			                     replay_safe_text(data, size))));
+			log_note(data, size);
 			break;
 		case LINK_REFUSED:
 			if (run.end == RUN_GOES_ON)
@@ -337,7 +355,7 @@ read_children(void)
 		abort_run(failure);
 	else if (replay_children_are_done() && run.is_cancelled)
 		run.end = RUN_CANCELLED;
-	else if (replay_children_are_done() && replay_expect_no_more())
+	else if (replay_children_are_done() && expect_no_more(&run.expect))
 		run.end = RUN_FINISHED;
 	else if (replay_children_are_done())
 		abort_run("the replay's network process ended before all sessions had");
@@ -490,6 +508,9 @@ finish_run(void)
 	replay_record_state(run.request->run_id, states[run.end], run.message);
 	ForceSyncCommit();
 	commit();
+	if (run.notes > MAX_NOTES)
+		ereport(LOG, (errmsg("pgwire_trace replay %lld: %lld notes more were not logged",
+		                     (long long) run.request->run_id, (long long) run.notes - MAX_NOTES)));
 	ereport(LOG, (errmsg("pgwire_trace replay %lld: %s%s%s", (long long) run.request->run_id,
 	                     states[run.end], run.message ? ": " : "", run.message ? run.message : ""),
 	              errdetail("Processor time: network %.3f s, plan %.3f s, storing %.3f s.",
@@ -516,12 +537,16 @@ plan_and_run(void)
 static void
 record(void)
 {
-	begin(run.request->resumes);
-	if (run.request->resumes)
+	bool resumes = run.request->resumes;
+
+	begin(resumes);
+	if (resumes)
 		run.request = replay_resume_request(run.request);
 	else
 		replay_record_run(run.request);
 	commit();
+	if (resumes)
+		forget_begun(); /* the rows say it now, on disk */
 }
 
 /*
@@ -563,6 +588,7 @@ pgwire_trace_replay_main(Datum arg)
 		EmitErrorReport();
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
+		replay_children_end(true);
 		run.end = RUN_ABORTED;
 		run.message = error->message;
 		run.store = replay_store_begin(run.request->run_id);

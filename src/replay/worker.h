@@ -13,7 +13,7 @@
  * (columns that are left out), worker_rollback.c (what rolls back), worker_prelude.c
  * (what goes before), worker_types.c (names of types), worker_record.c (the run's row),
  * worker_resume.c (aborted runs go on), worker_children.c (the network processes),
- * worker_expect.c (what these may say),
+ * expect.c (what these may say),
  * worker_store.c (their records -> rows), worker_guard.c (what keeps others from using it),
  * worker_slot.c (the board).
  */
@@ -220,16 +220,6 @@ extern bool replay_children_are_done(void);
 extern bool replay_children_have_plan(void);
 extern void replay_children_end(bool kills);
 extern void replay_children_kill(void);
-
-/* ---- worker_expect.c: what the network processes of the one run may say ---- */
-
-extern void replay_expect_plan(const char *path);
-
-/* Says what is wrong with a record; NULL: nothing. */
-extern const char *replay_expect_record(LinkKind kind, const char *data, Size size);
-
-/* Whether all sessions have ended. */
-extern bool replay_expect_no_more(void);
 
 /* ---- worker_guard.c ---- */
 

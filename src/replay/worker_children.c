@@ -13,6 +13,7 @@
  *		replay_children_have_plan	whether the plan's files can go
  *		replay_children_end, replay_children_kill
  */
+#include "replay/expect.h"
 #include "replay/worker.h"
 
 #include <signal.h>
@@ -31,6 +32,7 @@
 
 #define PACKETS_A_TURN 64
 #define SILENT_MS 60000 /* it says how far it is ten times a second */
+#define END_MS 10000    /* who has said that it is done goes by itself */
 
 typedef struct Child
 {
@@ -157,19 +159,14 @@ take_own(Child *child, LinkKind kind, const char *data, Size size)
 static void
 take_packet(Child *child, const char *packet, Size len, ReplayTake take)
 {
-	Size at = 0;
+	size_t at = 0;
+	LinkRecord record;
+	const char *data;
 
-	while (at + sizeof(LinkRecord) <= len)
+	while (expect_next(packet, len, &at, &record, &data))
 	{
-		LinkRecord record;
-
-		memcpy(&record, packet + at, sizeof(record));
-		at += sizeof(record);
-		if (record.size > len - at)
-			break;
-		take_own(child, (LinkKind) record.kind, packet + at, record.size);
-		take((LinkKind) record.kind, packet + at, record.size);
-		at += record.size;
+		take_own(child, (LinkKind) record.kind, data, record.size);
+		take((LinkKind) record.kind, data, record.size);
 	}
 	if (at != len)
 		failure = "the replay's network process sent a record that is cut";
@@ -293,23 +290,38 @@ replay_children_have_plan(void)
 }
 
 /*
+ * Waits for a child that has nothing more to say, but not for ever.
+ */
+static void
+bury(Child *child)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_MS);
+	pid_t ended;
+	int status;
+
+	while ((ended = waitpid(child->pid, &status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR))
+	{
+		if (GetCurrentTimestamp() > until)
+			kill(child->pid, SIGKILL);
+		pg_usleep(1000);
+	}
+	child->pid = 0;
+}
+
+/*
  * Waits for the children, which are done, or are killed.
  */
 void
 replay_children_end(bool kills)
 {
+	if (kills)
+		replay_children_kill();
 	for (uint32 i = 0; i < child_count; i++)
-	{
-		Child *child = &children[i];
-		int status;
-
-		close_link(child);
-		if (kills)
-			kill(child->pid, SIGKILL);
-		while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
-			;
-		child->pid = 0;
-	}
+		if (children[i].pid > 0)
+		{
+			close_link(&children[i]);
+			bury(&children[i]);
+		}
 	child_count = 0;
 }
 
