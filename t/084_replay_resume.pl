@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
+use PgwireTrace::Hostile;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -202,5 +203,192 @@ is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'one of t
 is($server->sql("select state, error_message from pgwire_trace.replay_run where run_id = $run"),
 	"aborted|the replay's network process has died", 'the run is aborted');
 ok(poll(sub { !kill(0, $pids[0]) }), 'the other goes too');
+
+# ---- killed at every stage ----
+
+$server->node->safe_psql('postgres', "create or replace function nap() returns void language sql as 'select'");
+$target->safe_psql('postgres', "create or replace function nap() returns void language sql as 'select'");
+my $stub = PgwireTrace::Hostile->start(login_silent => sub { $_[0]->wait_for_end },
+	check_silent => sub { $_[0]->wait_for_end }, silent => sub { $_[0]->wait_for_end });
+my $silent = 'host=127.0.0.1 sslmode=disable port=' . $stub->port;
+my $plans = $server->node->data_dir . '/pgwire_trace/pgsql_tmp_replay';
+
+# Starts a run of the four sessions.
+sub start_run
+{
+	my ($where) = @_;
+	return $server->sql("select pgwire_trace.replay_start('$where', array[$list], timing => 'asap',"
+		  . " options => '{\"max_sessions\": 1}')");
+}
+
+# Holds a row that the worker is about to write, so that it stands in the middle of a transaction.
+sub hold
+{
+	my ($sql) = @_;
+	my $holder = $server->node->background_psql('postgres', on_error_stop => 0);
+
+	$holder->query_safe("begin; set local session_replication_role = replica; $sql");
+	return $holder;
+}
+
+# Waits until the worker waits for what is held; returns its pid.
+sub worker_waits
+{
+	my ($run) = @_;
+	my $pid;
+
+	ok($server->wait_for("select count(*) = 1 from pg_stat_activity where wait_event_type = 'Lock'"
+			  . " and backend_type = 'pgwire_trace replay'"), "run $run: the worker waits");
+	return $server->worker_pid('replay');
+}
+
+# Each stage brings a run there; returns the run, who holds it up, and whether a plan's files are there.
+my %stages = (
+	planning => sub {
+		my $next = $server->sql("select last_value + 1 from pgwire_trace.replay_run_id");
+		my $holder = hold("insert into pgwire_trace.replay_run_session (run_id, session_id, state, captured, sent,"
+			  . " filtered, skipped) values ($next, $sessions[0], 'x', 0, 0, 0, 0)");
+		my $run = start_run($conninfo);
+
+		worker_waits($run);
+		ok(scalar(() = glob("$plans/*.bytes")), 'the plan is being written');
+		return ($run, $holder);
+	},
+	connecting => sub {
+		my $run = start_run("$silent dbname=login_silent");
+
+		ok($server->wait_for("select state = 'running' from pgwire_trace.replay_run where run_id = $run"), 'it runs');
+		return $run;
+	},
+	checking => sub {
+		my $run = start_run("$silent dbname=check_silent");
+
+		ok($server->wait_for("select sessions_live = 1 from pgwire_trace.replay_progress where run_id = $run"), 'it checks');
+		return $run;
+	},
+	playing => sub {
+		my $run = start_run("$silent dbname=silent");
+
+		ok($server->wait_for("select state = 'running' from pgwire_trace.replay_run_session where run_id = $run"
+				  . " and session_id = $sessions[0]"), 'it plays');
+		return $run;
+	},
+	storing => sub {
+		my $run = start_run("$silent dbname=silent");
+
+		ok($server->wait_for("select state = 'running' from pgwire_trace.replay_run_session where run_id = $run"
+				  . " and session_id = $sessions[0]"), 'it plays');
+		my $holder = hold("select from pgwire_trace.replay_run_state where run_id = $run for update");
+
+		$server->sql("select pgwire_trace.replay_pause($run)"); # makes it write
+		worker_waits($run);
+		return ($run, $holder);
+	});
+
+# Checks that a run is over in the middle, without a trace of its processes, and that the rest of it runs.
+sub check_aborted
+{
+	my ($run, $name, @processes) = @_;
+
+	ok($server->wait_for("select state = 'aborted' from pgwire_trace.replay_run where run_id = $run"),
+		"$name: the run is aborted");
+	ok(poll(sub { !grep { kill(0, $_) } @processes }), "$name: its processes are gone");
+	ok(poll(sub { !grep { !/\d\.begun$/ } glob("$plans/*") }), "$name: its plan is gone");
+	is($server->sql("select captured = sent + filtered + skipped + unsent from pgwire_trace.replay_run"
+			  . " where run_id = $run"), 't', "$name: nothing is unaccounted for");
+	$target->safe_psql('postgres', 'truncate ran');
+	is($server->sql("select pgwire_trace.replay_resume($run, '$conninfo')"), 't', "$name: it is resumed");
+	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', "$name: and ends");
+	is($server->sql("select state || ' ' || (captured = 12 and captured = sent + unsent) from pgwire_trace.replay_run"
+			  . " where run_id = $run"), 'finished true', "$name: with all accounted for");
+	is($target->safe_psql('postgres', "select count(*) from (select session, step from ran group by 1, 2"
+			  . ' having count(*) > 1) x'), '0', "$name: nothing was run twice");
+	is($target->safe_psql('postgres', 'select count(*) from ran')
+		  . ' of ' . $server->sql("select 2 * count(*) from pgwire_trace.replay_run_session where run_id = $run"
+			  . " and state = 'finished'"), ($name =~ /plan|connect|check|caller/ ? '8 of 8' : '6 of 6'),
+		"$name: what had not begun was run");
+	ok(poll(sub { !glob("$plans/*.$run.begun") }), "$name: and nothing is left of it");
+	return;
+}
+
+for my $case ([qw(child connecting)], [qw(child checking)], [qw(child playing)], [qw(worker planning)],
+	[qw(worker checking)], [qw(worker storing)])
+{
+	my ($victim, $stage) = @$case;
+	my ($stage_run, $holder) = $stages{$stage}->();
+	my $stage_worker = $server->worker_pid('replay');
+	my @children = children_of($stage_worker);
+
+	is(scalar(@children), ($stage eq 'planning' ? 0 : 1), "$stage: as many children as there should be");
+	kill 9, $victim eq 'child' ? $children[0] : $stage_worker;
+	eval { $holder->quit } if $holder;
+	check_aborted($stage_run, "$victim killed $stage", @children, $stage_worker);
+}
+
+# a caller's backend, as it waits: the server restarts
+my ($caller_run) = $stages{connecting}->();
+my $caller_worker = $server->worker_pid('replay');
+my @callers_children = children_of($caller_worker);
+my $caller = $server->node->background_psql('postgres', on_error_stop => 0);
+my $caller_pid = $caller->query_safe('select pg_backend_pid()');
+$caller->query_until(qr/on its way/, "\\echo on its way\nselect pgwire_trace.replay_wait($caller_run);\n");
+ok($server->wait_for("select count(*) = 1 from pg_stat_activity where pid = $caller_pid and state = 'active'"), 'a caller waits');
+kill 9, $caller_pid;
+check_aborted($caller_run, 'caller killed', @callers_children, $caller_worker);
+eval { $caller->quit };
+
+# the postmaster, and each way to end it
+for my $way (qw(killed smart fast immediate))
+{
+	my ($way_run, $holder) = $stages{ $way eq 'killed' ? 'planning' : 'playing' }->();
+	my $way_worker = $server->worker_pid('replay');
+	my @children = children_of($way_worker);
+
+	if ($way eq 'killed')
+	{
+		my $postmaster = $server->postmaster_pid;
+
+		kill 9, $postmaster;
+		$server->wait_until_down($postmaster);
+		eval { $holder->quit };
+		$server->start_again;
+	}
+	else
+	{
+		$server->node->stop($way, timeout => 30);
+		$server->node->start;
+	}
+	$server->wait_for_side_port;
+	check_aborted($way_run, "server $way" . ($way eq 'killed' ? ' planning' : ''), @children, $way_worker);
+}
+$server->node->stop('immediate');
+$server->start_again;
+
+# ---- what else goes on in the server ----
+
+my ($busy) = $stages{playing}->();
+$server->sql("vacuum full pgwire_trace.$_") for qw(replay_run_state replay_run_session replay_run_sent replay_divergence);
+is($server->sql("select pgwire_trace.replay_cancel($busy)"), 't', 'tables are rewritten during a run, which goes on');
+is($server->sql("select pgwire_trace.replay_wait($busy, '60 s')"), 't', 'until it is cancelled');
+is($server->sql("select state from pgwire_trace.replay_run where run_id = $busy"), 'cancelled', 'it was');
+
+# more runs than there are places for, at once
+my $crowd = $server->node->basedir . '/crowd.sql';
+append_to_file($crowd, "select pgwire_trace.replay_start('$silent dbname=silent', array[$sessions[0]]);\n");
+my $last_run = $server->sql('select max(run_id) from pgwire_trace.replay_run');
+(undef, undef, $err) = run_client([ 'pgbench', '-n', '-f', $crowd, '-c', '20', '-j', '4', '-t', '1', '-d', 'dbname=postgres host='
+		. $server->node->host . ' port=' . $server->node->port ]);
+my $running = $server->sql('select count(*) from pgwire_trace.replay_slots()');
+my $refused = () = $err =~ /no background worker is free for the replay|8 replays are running already/g;
+ok($running >= 3 && $running <= 8, "$running of 20 runs have a place");
+is($running + $refused, 20, 'the others are told why not');
+is($server->sql("select count(*) from pgwire_trace.replay_run where run_id > $last_run"), $running,
+	'and leave no run behind');
+is($server->sql("select count(*) from (select pgwire_trace.replay_cancel(run_id) from pgwire_trace.replay_slots()) x"), $running,
+	'all are cancelled');
+ok($server->wait_for('select count(*) = 0 from pgwire_trace.replay_slots()'), 'and end');
+is($server->sql("select count(*) from pgwire_trace.replay_run where run_id > $last_run and state = 'cancelled'"), $running,
+	'as cancelled');
+$stub->stop;
 
 done_testing();

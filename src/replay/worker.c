@@ -243,6 +243,7 @@ plan(void)
 		replay_record_plan(run.request->run_id, &run.summary);
 	replay_store_write(run.store);
 	replay_record_state(run.request->run_id, "running", NULL);
+	ForceSyncCommit(); /* a run that has sessions without rows would be planned, and run, anew */
 	commit();
 	if (settings->max_sessions == 0)
 		settings->max_sessions =
