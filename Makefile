@@ -159,6 +159,7 @@ TAP_TESTS += t/087_replay_plan.pl
 TAP_TESTS += t/088_replay_order.pl
 TAP_TESTS += t/090_hostile_target.pl
 UNIT_TESTS += replay_compare replay_many replay_names replay_order
+UNIT_TESTS += replay_lost
 PLAIN_LIBS += -lpq
 PG_CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)
 EXTRA_CLEAN += src/replay/*.d

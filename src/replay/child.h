@@ -405,6 +405,9 @@ extern bool helper_start(Replay *replay, int64_t timeout_us, HelperMain run, Hel
 /* Takes the connection over from libpq. */
 extern void player_attach(Player *player);
 
+/* Takes notice that the exchange that is being sent is, as far as it ever will be. */
+extern void player_note_sent(Player *player);
+
 /* Sends what may be sent now. */
 extern void player_step(Player *player);
 

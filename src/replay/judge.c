@@ -427,15 +427,8 @@ judge_broken(Player *player, Verdict verdict, const char *reason)
 	Judgement judgement = {.player = player};
 	int64_t now = clock_monotonic();
 
-	if (player->state == PLAYER_RUNNING && player->done < player->plan->count &&
-	    player->moments[player->done].sent != 0 && player->done == player->at)
-	{
-		/* a part of it was sent: that counts */
-		player->at++;
-		player->sent++;
-		player->replay->progress.sent++;
-		player->offset = 0;
-	}
+	if (player->state == PLAYER_RUNNING && player->offset > 0)
+		player_note_sent(player); /* a part of it was: that counts */
 	if (player->done == player->at && player->done < player->plan->count &&
 	    verdict != VERDICT_COUNT)
 	{

@@ -224,7 +224,7 @@ player_end(Player *player, const char *reason)
 static uint32_t
 find_restart(const Player *player)
 {
-	uint32_t at = player->at + (player->offset > 0);
+	uint32_t at = player->at;
 
 	while (at > 0 && at < player->plan->count)
 	{
@@ -251,7 +251,7 @@ pass_over(Player *player, uint32_t restart)
 		player->moments[player->at].done = schedule_now(player->replay);
 	}
 	player->done = player->at;
-	player->offset = 0;
+	player->moments[restart] = (Moment){.ready = -1};
 	player->live_end = player->sent_end = player->done_end;
 }
 
@@ -268,6 +268,11 @@ player_lose(Player *player, const char *reason)
 	                        (suseconds_t) (settings->connect_delay_us % 1000000)};
 	uint32_t restart;
 
+	if (player->state == PLAYER_RUNNING && player->done == player->plan->count)
+	{
+		player_end(player, NULL); /* it has all that it wanted */
+		return;
+	}
 	if (player->state != PLAYER_RUNNING || !settings->reconnects || replay->is_cancelled ||
 	    ++player->attempts >= settings->connect_attempts)
 	{

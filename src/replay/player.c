@@ -201,10 +201,10 @@ note_begin(Player *player)
 }
 
 /*
- * Takes notice that an exchange is sent to its last byte.
+ * Takes notice that an exchange is sent, as far as it ever will be.
  */
-static void
-note_sent(Player *player)
+void
+player_note_sent(Player *player)
 {
 	uint32_t exchange = player->at++;
 
@@ -259,7 +259,7 @@ send_exchange(Player *player)
 		player->offset += (size_t) sent;
 		player->sent_end += (size_t) sent;
 	}
-	note_sent(player);
+	player_note_sent(player);
 	return true;
 }
 

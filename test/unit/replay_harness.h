@@ -32,7 +32,7 @@
 #define MAX_CLIENTS 1600 /* of a target */
 #define EXCHANGES 4      /* of each */
 #define TEST_SECONDS 60
-#define PLACES (MAX_CLIENTS * EXCHANGES)
+#define PLACES (MAX_CLIENTS * 16)
 
 static char directory[64];
 static int *answered_so_far; /* for other processes to see, or NULL */
@@ -62,7 +62,7 @@ static const uint8_t error_answer[] = "E\0\0\0\x1bSERROR\0C42501\0Mdenied\0\0"
 /*
  * Reads a length.
  */
-static uint32_t
+static inline uint32_t
 length_at(const uint8_t *at)
 {
 	return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
@@ -71,7 +71,7 @@ length_at(const uint8_t *at)
 /*
  * Takes a message off a client's input.  Returns whether there was a whole one.
  */
-static bool
+static inline bool
 take_message(Client *client, uint8_t *type)
 {
 	size_t header = client->logged_in ? 5 : 4;
@@ -97,7 +97,7 @@ take_message(Client *client, uint8_t *type)
 /*
  * Follows what a client has sent.  Returns false when it is to be closed.
  */
-static bool
+static inline bool
 serve(Client *client, int fd, int *logged_in)
 {
 	uint8_t type;
@@ -136,7 +136,7 @@ serve(Client *client, int fd, int *logged_in)
 /*
  * Runs the target until it is killed.  It answers nothing before so many have logged in.
  */
-static void
+static inline void
 run_target(int listener, int needed)
 {
 	static Client clients[MAX_CLIENTS];
@@ -190,7 +190,7 @@ run_target(int listener, int needed)
 /*
  * Starts the target on a socket that is bound; the caller has no more use for that.
  */
-static pid_t
+static inline pid_t
 start_target(int listener, int needed)
 {
 	pid_t pid;
@@ -217,7 +217,7 @@ start_target(int listener, int needed)
  * each with its second one; every other session's exchanges write.  They have connection
  * strings by turns.
  */
-static void
+static inline void
 write_plan(const char *path, int sessions, int64_t first_id, uint32_t conninfos)
 {
 	static const char request[] = "Q\0\0\0\x0dselect 1\0";
@@ -271,6 +271,61 @@ typedef struct Heard
 	char reason[512]; /* why a session was lost */
 } Heard;
 
+/* What the child said of a session. */
+typedef struct HeardSession
+{
+	int sent; /* exchanges, by their records */
+	int answered;
+	uint64_t seen; /* exchanges that have a record, a bit each */
+	bool is_twice; /* one has two */
+	int lost;      /* verdicts session_lost, */
+	int roots;     /* of which so many are roots */
+	int others;    /* other verdicts */
+	LinkSession end;
+	char reason[256];
+} HeardSession;
+
+static HeardSession *by_session; /* from session_id 1, or NULL */
+
+/*
+ * Keeps what a record says of its session.
+ */
+static void
+hear_session(const LinkRecord *record, const uint8_t *data)
+{
+	HeardSession *heard;
+	LinkExchange exchange;
+	LinkDifference difference;
+	int64_t id;
+
+	if (!by_session || record->size < sizeof(id) || record->kind > LINK_SESSION)
+		return;
+	memcpy(&id, data, sizeof(id)); /* which all these begin with */
+	heard = &by_session[id - 1];
+	switch (record->kind)
+	{
+		case LINK_EXCHANGE:
+			memcpy(&exchange, data, sizeof(exchange));
+			heard->sent++;
+			heard->answered += exchange.is_answered;
+			heard->is_twice |= heard->seen >> exchange.exchange_no & 1;
+			heard->seen |= (uint64_t) 1 << exchange.exchange_no;
+			break;
+		case LINK_DIFFERENCE:
+			memcpy(&difference, data, sizeof(difference));
+			heard->lost += difference.verdict == VERDICT_SESSION_LOST;
+			heard->roots += difference.verdict == VERDICT_SESSION_LOST && difference.caused_by < 0;
+			heard->others += difference.verdict != VERDICT_SESSION_LOST;
+			break;
+		default:
+			memcpy(&heard->end, data, sizeof(heard->end));
+			snprintf(heard->reason, sizeof(heard->reason), "%.*s",
+			         (int) (record->size - sizeof(heard->end)),
+			         (const char *) data + sizeof(heard->end));
+			break;
+	}
+}
+
 /*
  * Takes a record of the child's.
  */
@@ -281,6 +336,7 @@ hear(Heard *heard, const LinkRecord *record, const uint8_t *data)
 	LinkDifference difference;
 	LinkSession session;
 
+	hear_session(record, data);
 	switch (record->kind)
 	{
 		case LINK_EXCHANGE:
@@ -348,6 +404,13 @@ start_child(const ReplaySettings *settings, const char *const *conninfos, uint32
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0)
 		exit(1);
+	if (fork() == 0)
+	{
+		close(pair[0]);
+		alarm(TEST_SECONDS);
+		replay_child_main(pair[1], (int) number);
+	}
+	close(pair[1]);
 	tell(pair[0], LINK_SETTINGS, settings, sizeof(*settings));
 	for (uint32_t i = 0; i < count; i++)
 		tell(pair[0], LINK_CONNINFO, conninfos[i], strlen(conninfos[i]));
@@ -356,13 +419,6 @@ start_child(const ReplaySettings *settings, const char *const *conninfos, uint32
 	tell(pair[0], LINK_GO, NULL, 0);
 	if (is_cancelled)
 		tell(pair[0], LINK_CANCEL, NULL, 0);
-	if (fork() == 0)
-	{
-		close(pair[0]);
-		alarm(TEST_SECONDS);
-		replay_child_main(pair[1], (int) number);
-	}
-	close(pair[1]);
 	return pair[0];
 }
 
