@@ -117,6 +117,8 @@ ALONE_TESTS = t/083_replay_network.pl
 OTHER_VERSIONS = 17 18
 VERSION_TESTS = unit sql isolation t/001_basic.pl t/003_pairing.pl t/013_door.pl t/026_newer.pl \
 	t/027_newer_hba.pl t/028_other_version.pl t/050_tls.pl
+# cancel requests of a replay go over TLS from libpq 17 on
+VERSION_TESTS += t/086_replay_lines.pl
 
 # ---- what PGXS is told ----
 
@@ -155,6 +157,7 @@ INSTALL_PIECES += sql/install/60_replay.sql
 INSTALL_PIECES += sql/install/65_replay_report.sql
 TAP_TESTS += t/080_replay.pl t/081_replay_runs.pl t/082_replay_wire.pl t/083_replay_network.pl
 TAP_TESTS += t/084_replay_resume.pl t/085_replay_rollback.pl
+TAP_TESTS += t/086_replay_lines.pl
 TAP_TESTS += t/087_replay_plan.pl
 TAP_TESTS += t/088_replay_order.pl
 TAP_TESTS += t/090_hostile_target.pl
