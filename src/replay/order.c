@@ -12,8 +12,15 @@
  * their last exchange's turn, before its own; one that reads, when those have whose
  * end the client knew of.  A transaction's end is an exchange after which the server
  * was idle, whatever its command was.  (When a COMMIT was answered says little: who
- * waited for its locks may have been answered before.)  Whoever waits, waits for an
- * earlier turn, so no circle closes; and who gets a lock first is who got it then.
+ * waited for its locks may have been answered before.)
+ *
+ * The same goes for what is a transaction by itself: one that waited for its locks, in a
+ * transaction that goes on, may have been answered before.  So in a transaction what
+ * writes waits, besides, for those of them that were in flight when it was answered, and
+ * were answered soon after, before the transaction was to end.
+ *
+ * So whoever waits, waits for a turn before that of its own transaction's end, and no
+ * circle closes; and who gets a lock first is who got it then.
  *
  * All of that is a lane or two: exchanges in an order, which of them are past, and for
  * each exchange to be sent its need: how many of the first must be.  Lanes come from
@@ -33,6 +40,7 @@
 #include "replay/child.h"
 
 #define NOWHERE UINT32_MAX
+#define OVERTAKEN_US 100000 /* by so much may the later of two answers overtake the other */
 
 /* The plan that qsort's comparisons look at. */
 static const PlanExchange *sorted_exchanges;
@@ -119,6 +127,28 @@ lane_of(const Replay *replay, uint64_t exchange)
 }
 
 /*
+ * Goes on with the need of one that writes in a transaction that goes on: over what was
+ * a transaction by itself, may have had its locks, and whose answer it overtook.
+ */
+static uint32_t
+add_overtaken(const Replay *replay, const Lane *lane, uint32_t need, const PlanExchange *exchange,
+              int64_t transaction_end)
+{
+	const PlanExchange *exchanges = replay->plan.exchanges;
+
+	for (uint32_t i = need; i < lane->count; i++)
+	{
+		const PlanExchange *other = &exchanges[lane->exchanges[i]];
+
+		if (other->turn_us >= transaction_end || other->turn_us > exchange->turn_us + OVERTAKEN_US)
+			break;
+		if (other->started_us < exchange->finished_us)
+			need = i + 1; /* what only reads has its turn when it began: it is not here */
+	}
+	return need;
+}
+
+/*
  * Finds what an exchange needs of its lane: how many stand before its turn.
  */
 static uint32_t
@@ -163,6 +193,31 @@ lane_fill(Replay *replay, Lane *lane, int (*compare)(const void *, const void *)
 }
 
 /*
+ * Finds what the exchanges of a session need.
+ */
+static void
+find_needs(Replay *replay, const PlanSession *session)
+{
+	Order *order = &replay->order;
+	int64_t transaction_end = INT64_MAX;
+
+	for (uint32_t i = session->count; i > 0; i--)
+	{
+		uint64_t n = session->first + i - 1;
+		const PlanExchange *exchange = &replay->plan.exchanges[n];
+
+		if (exchange->transaction_status == 'I')
+			transaction_end = exchange->turn_us;
+		if (exchange->outcome != PLAN_SEND)
+			continue;
+		order->needs[n] = find_need(replay, (uint32_t) n);
+		if (order->lane_count > 1 && exchange->transaction_status != 'I' && !only_reads(exchange))
+			order->needs[n] =
+			    add_overtaken(replay, &order->lanes[0], order->needs[n], exchange, transaction_end);
+	}
+}
+
+/*
  * Finds the order of a plan.
  */
 bool
@@ -188,9 +243,8 @@ order_begin(Replay *replay)
 			return false;
 		lane_fill(replay, &order->lanes[i], i == 0 ? by_turn : by_end);
 	}
-	for (size_t n = 0; n < plan->exchange_count; n++)
-		if (plan->exchanges[n].outcome == PLAN_SEND)
-			order->needs[n] = find_need(replay, (uint32_t) n);
+	for (size_t i = 0; i < plan->session_count; i++)
+		find_needs(replay, &plan->sessions[i]);
 	return true;
 }
 

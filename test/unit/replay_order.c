@@ -293,6 +293,50 @@ must_wait(uint32_t ordering, const PlanExchange *one, const PlanExchange *other)
 }
 
 /*
+ * Makes a plan of two sessions: one writes in a transaction that ends later, the other
+ * one's single statement was answered after it, or did not even run beside it.  Returns
+ * whether the first must wait for that.
+ */
+static bool
+waits_for(int64_t started, int64_t finished, int64_t end)
+{
+	bool waits;
+
+	make_plan();
+	for (uint32_t i = 0; i < TOTAL; i++)
+		exchanges[i].outcome = PLAN_SKIPPED;
+	exchanges[0] = (PlanExchange){
+	    .started_us = 1000, .finished_us = 2000, .turn_us = 2000, .transaction_status = 'T'};
+	exchanges[1] = (PlanExchange){
+	    .started_us = end, .finished_us = end + 10, .turn_us = end, .transaction_status = 'I'};
+	exchanges[EXCHANGES] = (PlanExchange){.started_us = started,
+	                                      .finished_us = finished,
+	                                      .turn_us = finished,
+	                                      .transaction_status = 'I'};
+	make_children(1, (ReplaySettings){.ordering = ORDERING_COMMIT, .timing = TIMING_ASAP});
+	cast(&children[0], 0);
+	cast(&children[0], 1);
+	waits = !order_may_send(&actors[0].player);
+	order_ended(&actors[1].player, 0);
+	CHECK(!actors[0].player.is_waiting);
+	free_children(1);
+	return waits;
+}
+
+/*
+ * Finds what may have had the locks that one waited for, whose answer came before.
+ */
+static void
+test_overtaken(void)
+{
+	CHECK(waits_for(500, 1500, 9000));      /* it had ended */
+	CHECK(waits_for(500, 2100, 9000));      /* its answer was overtaken */
+	CHECK(!waits_for(2000, 2100, 9000));    /* it began later */
+	CHECK(!waits_for(500, 9000, 9000));     /* it may have waited for the transaction */
+	CHECK(!waits_for(500, 500000, 900000)); /* no answer takes that long */
+}
+
+/*
  * Counts the exchanges that were sent before another one that they must wait for.
  */
 static uint32_t
@@ -639,6 +683,7 @@ main(void)
 	test_timeout();
 	test_clock();
 	test_limits();
+	test_overtaken();
 	for (int i = 0; i < 50 && failed == 0; i++)
 		test_waiting();
 	for (int i = 0; i < 50 && failed == 0; i++)
