@@ -67,20 +67,41 @@ say(PgwireTrace::Client::query($_))
 	'prepare q as select 1', 'deallocate q');
 say(PgwireTrace::Client::parse('select date $$2026-11-21$$, $1::int', 's1') . PgwireTrace::Client::sync_message());
 say(PgwireTrace::Client::parse('select gone', 's2') . PgwireTrace::Client::sync_message());
+say(PgwireTrace::Client::parse('select 3', 's3') . PgwireTrace::Client::sync_message());
+say(PgwireTrace::Client::close_statement('s3') . PgwireTrace::Client::sync_message());
 my $since = $server->sql('select clock_timestamp()');
 say(PgwireTrace::Client::query('execute p(1)'));
 say(PgwireTrace::Client::bind_portal(statement => 's1', values => ['7']) . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message());
 say(PgwireTrace::Client::query("select date '2026-01-02', interval '1 day 2 h', current_setting('search_path')"));
+# names that were free then
+say(PgwireTrace::Client::query($_)) for 'prepare q as select 2', 'execute q';
+say(PgwireTrace::Client::parse('select 4', 's3') . PgwireTrace::Client::bind_portal(statement => 's3') . PgwireTrace::Client::execute()
+	  . PgwireTrace::Client::sync_message());
 $client->send_bytes(PgwireTrace::Client::terminate());
 my $middle = recorded();
 my $run = replay("array[$middle], since => '$since', timing => 'asap', compare => 5");
 
 is($server->sql("select captured, sent, filtered, unsent from pgwire_trace.replay_run where run_id = $run"),
-	'13|3|10|0', 'what began before is filtered');
+	'18|6|12|0', 'what began before is filtered');
 is(verdicts($run), '', 'settings and statements of before are there');
 is($server->sql("select outcome, reason, count(*) from pgwire_trace.replay_run_exchange where run_id = $run"
-		  . " and outcome <> 'sent' group by 1, 2"), 'filtered|it began outside of the time range|10',
+		  . " and outcome <> 'sent' group by 1, 2"), 'filtered|it began outside of the time range|12',
 	'the reason is told');
+
+# DISCARD ALL and DEALLOCATE ALL leave nothing of what was before
+for my $discard ('discard all', 'deallocate all')
+{
+	$client = $server->connect_client;
+	say(PgwireTrace::Client::query($_)) for ($discard eq 'discard all' ? "set datestyle = 'German'" : 'select 0'), 'prepare d as select 1';
+	say(PgwireTrace::Client::parse('select 2', 'd2') . PgwireTrace::Client::sync_message());
+	say(PgwireTrace::Client::query($discard));
+	my $from = $server->sql('select clock_timestamp()');
+	say(PgwireTrace::Client::query($_)) for "select date '2026-11-21'", 'prepare d as select 3', 'execute d';
+	say(PgwireTrace::Client::parse('select 4', 'd2') . PgwireTrace::Client::sync_message());
+	$client->send_bytes(PgwireTrace::Client::terminate());
+	$run = replay("array[" . recorded() . "], since => '$from', timing => 'asap', compare => 5");
+	is(verdicts($run), '', "what was before $discard is forgotten");
+}
 
 # ---- a statement that was parsed before recording began ----
 
@@ -172,7 +193,7 @@ is($server->sql("select string_agg(exchange_no || ':' || verdict || coalesce('<'
 my $plan = "pgwire_trace.replay_plan('host=192.0.2.1 port=1 connect_timeout=1'";
 is($server->sql("select string_agg(concat_ws(' ', item, reason, sessions, exchanges), ', ') from $plan,"
 		  . " array[$shelf, $middle, $carlas], since => '$since') where item not in ('duration')"),
-	'captured 3 25, to send 2 8, filtered it began outside of the time range 0 10,'
+	'captured 3 30, to send 2 11, filtered it began outside of the time range 0 12,'
 	  . ' skipped no credentials: its user is not the target\'s, and replay_credential has no row 1 7,'
 	  . ' peak sessions 1, results without a digest 0', 'a plan of a target that is not there')
   or diag($server->sql("select * from $plan, array[$shelf, $middle, $carlas], since => '$since')"));

@@ -316,6 +316,17 @@ take_part(Planner *planner, HeapTuple row, TupleDesc desc)
 }
 
 /*
+ * Returns how many rows of the session in hand to fetch at one time.
+ */
+static long
+fetch_rows(const Planner *planner)
+{
+	int64 rows = PLANNER_FETCH_BYTES / Max(planner->largest, 1);
+
+	return (long) Min(Max(rows, 1), PLANNER_FETCH_ROWS);
+}
+
+/*
  * Reads a session's exchanges into the plan.
  */
 void
@@ -352,7 +363,7 @@ planner_read_exchanges(Planner *planner, int64 session_id)
 		SPITupleTable *fetched;
 		uint64 count;
 
-		SPI_cursor_fetch(portal, true, PLANNER_FETCH_ROWS);
+		SPI_cursor_fetch(portal, true, fetch_rows(planner));
 		MemoryContextSwitchTo(planner->context);
 		fetched = SPI_tuptable;
 		count = SPI_processed;

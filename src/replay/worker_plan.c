@@ -40,7 +40,8 @@ static const char facts_sql[] =
     "    AND kind NOT IN ('startup', 'terminate', 'async')), false),"
     " coalesce(bool_or(pairing_uncertain), false),"
     " max(finished_at) FILTER (WHERE kind = 'startup'),"
-    " max(finished_at)"
+    " max(finished_at),"
+    " coalesce(max(request_bytes + response_bytes), 0)"
     " FROM pgwire_trace.exchange WHERE session_id = $1";
 
 /*
@@ -70,6 +71,7 @@ typedef struct SessionFacts
 	bool is_cancel;
 	bool is_cut;
 	bool is_uncertain;
+	int64 largest; /* bytes of an exchange */
 	TimestampTz ready_at;
 	TimestampTz last_at;
 } SessionFacts;
@@ -189,6 +191,7 @@ read_facts(Planner *planner, SessionFacts *facts)
 	facts->is_uncertain = DatumGetBool(column(5, NULL));
 	facts->ready_at = DatumGetTimestampTz(column(6, &no_ready));
 	facts->last_at = DatumGetTimestampTz(column(7, &no_last));
+	facts->largest = DatumGetInt64(column(8, NULL));
 	if (no_ready)
 		facts->ready_at = facts->started_at;
 	if (no_last)
@@ -237,6 +240,7 @@ add_session(Planner *planner, const SessionFacts *facts, const char *conninfo)
 		session.first = writer->exchange_count;
 	session.conninfo = number_conninfo(planner, conninfo);
 	planner->user = facts->user;
+	planner->largest = facts->largest;
 	planner_read_exchanges(planner, facts->session_id);
 	session.count = planner->count;
 	planner_prelude_finish(planner, &session);

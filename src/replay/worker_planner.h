@@ -12,7 +12,9 @@
 #include "utils/hsearch.h"
 #include "wire/wire.h"
 
+/* Rows that are fetched at one time: so many, but no more bytes, or one row alone. */
 #define PLANNER_FETCH_ROWS 100
+#define PLANNER_FETCH_BYTES (4 * 1024 * 1024)
 
 typedef struct PlannerCancels PlannerCancels;
 typedef struct Prelude Prelude;
@@ -35,6 +37,7 @@ typedef struct Planner
 
 	/* the session in hand */
 	int64 session_id;
+	int64 largest; /* bytes of its largest exchange */
 	const char *user;
 	StatementKinds *kinds;
 	Prelude *prelude;
