@@ -9,13 +9,13 @@ SELECT p.proname, pg_get_function_arguments(p.oid) AS arguments, pg_get_function
 FROM pg_proc p
 WHERE p.pronamespace = 'pgwire_trace'::regnamespace AND p.proname IN ('replay_start', 'replay_plan', 'replay_wait', 'replay_cancel', 'replay_pause',
           'replay_resume', 'replay_set_speed', 'replay_report', 'replay_latency', 'replay_compare', 'replay_learn_noise')
-ORDER BY 1 \gx
+ORDER BY 1 \gx (format=unaligned)
 SELECT c.relname, c.relkind AS kind, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
 WHERE c.relnamespace = 'pgwire_trace'::regnamespace
       AND c.relname IN ('replay_run', 'replay_progress', 'replay_divergence', 'replay_run_session', 'replay_run_exchange',
           'replay_noise', 'replay_credential')
-GROUP BY 1, 2 ORDER BY 1 \gx
+GROUP BY 1, 2 ORDER BY 1 \gx (format=unaligned)
 
 -- what is refused, and how
 CREATE FUNCTION pg_temp.refused(sql text) RETURNS text LANGUAGE plpgsql AS $$
