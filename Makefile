@@ -145,6 +145,7 @@ EXTRA_CLEAN = build $(DATA_built) pgwire_trace_journal \
 
 REPLAY_PLAIN_FILES = \
 	aside cancel cause child common compare connect expect helper judge life lookup order outline plan player report schedule types values
+REPLAY_PLAIN_FILES += oids
 REPLAY_FILES = \
 	worker worker_cancel worker_children worker_exchange worker_guard worker_noise worker_plan \
 	worker_prelude worker_read_only worker_record worker_resume worker_rollback worker_slot worker_store \
@@ -152,6 +153,7 @@ REPLAY_FILES = \
 PLAIN_SOURCES += $(REPLAY_PLAIN_FILES:%=src/replay/%.c)
 LIBRARY_SOURCES += $(REPLAY_FILES:%=src/replay/%.c)
 API_FILES += replay replay_options
+UNIT_TESTS += replay_oids
 API_FILES += replay_check
 INSTALL_PIECES += sql/install/60_replay.sql
 INSTALL_PIECES += sql/install/65_replay_report.sql

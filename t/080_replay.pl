@@ -243,6 +243,28 @@ $plain = $server->recorded;
 isnt($server->sql("select 'mood'::regtype::oid"),
 	$target->safe_psql('postgres', "select 'mood'::regtype::oid"), 'OIDs differ');
 judge('select 1', '', 'types of the same name');
+# a client that asks a server for the numbers of types, as many drivers do, says them again
+my %oid;
+@oid{'mood', '_mood'} = split /\|/, $server->sql("select 'mood'::regtype::oid, 'mood[]'::regtype::oid");
+my $moods = pack('N6a*N', 1, 0, $oid{mood}, 2, 1, 3, 'sad', 2) . 'ok';
+my $numbers = pack('N7', 1, 0, 26, 1, 1, 4, $oid{mood});
+my $talks = $server->connect_client;
+$talks->send_bytes(PgwireTrace::Client::message('P', "s\0select \$1 as m, \$2 as ms, \$3 as numbers\0" . pack('nN3', 3, $oid{mood}, $oid{_mood}, 1028))
+	  . PgwireTrace::Client::message('D', "Ss\0") . PgwireTrace::Client::sync_message());
+$talks->until_ready;
+$talks->send_bytes(PgwireTrace::Client::message('B', "\0s\0" . pack('n4n', 3, 0, 1, 1, 3) . pack('N/a N/a N/a', 'ok', $moods, $numbers) . pack('nn', 1, 1))
+	  . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message());
+$talks->until_ready;
+$talks->send_bytes(PgwireTrace::Client::query("select t.oid, s, array[m] as ms from feeling join pg_type t on typname = 'mood'") . PgwireTrace::Client::terminate());
+$talks->until_closed;
+$plain = $server->recorded;
+is($server->sql("select count(*) filter (where sqlstate is null) from pgwire_trace.exchange where session_id = $plain and kind in ('extended', 'query')"),
+	'3', 'recorded without an error');
+judge('select 1', '', 'numbers of types are those of the target, in what is sent and what is compared');
+judge("update feeling set m = 'sad'", '3:data', 'values beside them are compared all the same');
+$target->safe_psql('postgres', "update feeling set m = 'ok'");
+$server->side_sql("select m, array[m] as ms, s from feeling;\n");
+$plain = $server->recorded;
 my $renamed = judge('alter type mood rename to humour', '1:shape', 'a type of another name', 3);
 is($server->sql("select captured ->> 'type', replayed ->> 'type', captured ->> 'column'"
 		  . " from pgwire_trace.replay_divergence where run_id = $renamed"),

@@ -53,8 +53,7 @@ aside_begin(Player *player)
 	if (!player->prelude_said && plan->prelude_len > 0)
 	{
 		player->prelude_said = true;
-		begin(player, ASIDE_PRELUDE,
-		      (WireSpan){player->replay->plan.bytes + plan->prelude_at, plan->prelude_len});
+		begin(player, ASIDE_PRELUDE, player_translate(player, plan->prelude_at, plan->prelude_len));
 		return true;
 	}
 	if (is_block_over(player))

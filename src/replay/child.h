@@ -224,6 +224,7 @@ typedef struct Player
 	uint64_t sent_end; /* bytes of all requests, sent */
 	uint64_t done_end; /* of those that have ended */
 	uint64_t live_end; /* of those that the tracker says have ended */
+	Buffer own;        /* request of exchanges[at], or prelude, with the target's numbers */
 	Pieces pieces;
 	Moment *moments; /* an exchange */
 
@@ -410,6 +411,9 @@ extern void player_note_sent(Player *player);
 
 /* Sends what may be sent now. */
 extern void player_step(Player *player);
+
+/* Returns bytes of the plan as the target is to get them: its numbers of types are in them. */
+extern WireSpan player_translate(Player *player, uint64_t at, size_t len);
 
 /* Sends bytes.  Returns how many went; 0: none now; -1: the connection is lost. */
 extern ssize_t player_send(Player *player, const uint8_t *data, size_t len);

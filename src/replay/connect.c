@@ -181,7 +181,7 @@ wants_types(const Player *player)
 {
 	const Replay *replay = player->replay;
 
-	return replay->settings.compare >= 3 && replay->captured_types.count > 0 &&
+	return replay->captured_types.count > 0 &&
 	       !replay->target_types[player->plan->conninfo].is_whole;
 }
 
@@ -196,13 +196,13 @@ take_types(Player *player, const PGresult *result)
 
 	if (types->is_whole)
 		return; /* another session asked too */
-	types->count = 0;
+	types_free(types);
 	for (int i = 0; i < PQntuples(result) && good; i++)
 		good = types_add(types, (uint32_t) strtoul(PQgetvalue(result, i, 0), NULL, 10),
 		                 PQgetvalue(result, i, 1));
 	if (!good)
 	{
-		types->count = 0;
+		types_free(types);
 		return;
 	}
 	types_sort(types);

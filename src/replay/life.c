@@ -130,6 +130,7 @@ disconnect(Player *player)
 	tracker_end(&player->tracker, clock_monotonic());
 	tracker_free(&player->tracker);
 	buffer_free(&player->replay->budget, &player->pieces.bytes);
+	buffer_free(&player->replay->budget, &player->own);
 	player->pieces.count = 0;
 }
 

@@ -61,6 +61,7 @@ typedef struct PlanExchange
 	uint8_t outcome; /* PlanOutcome */
 	bool has_digest;
 	bool is_complete;
+	bool has_oids;     /* its request may hold numbers of users' types */
 	bool is_truncated; /* of the response: its bytes end early */
 	bool is_wrapped; /* where everything is rolled back: in BEGIN and ROLLBACK, outside of others */
 	char transaction_status; /* 0: none */

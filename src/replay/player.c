@@ -16,6 +16,7 @@
 
 #include "relay/process.h"
 #include "replay/child.h"
+#include "replay/oids.h"
 
 #define READ_SIZE (64 * 1024)
 #define READS_A_TURN 8
@@ -102,13 +103,45 @@ player_send(Player *player, const uint8_t *data, size_t len)
 }
 
 /*
+ * Returns bytes of the plan as the target is to get them.  Where there is no memory, or
+ * the types of a side are not known, they are as they were recorded.
+ */
+WireSpan
+player_translate(Player *player, uint64_t at, size_t len)
+{
+	Replay *replay = player->replay;
+	WireSpan bytes = {replay->plan.bytes + at, len};
+
+	buffer_reset(&replay->budget, &player->own, 0);
+	if (!player->plan->knows_types ||
+	    !buffer_append(&replay->budget, &player->own, bytes.data, bytes.len))
+		return bytes;
+	oids_translate(player->own.data, len, &replay->captured_types,
+	               &replay->target_types[player->plan->conninfo]);
+	return (WireSpan){player->own.data, len};
+}
+
+/*
+ * Returns the request that is being sent, which was translated when it began.
+ */
+static WireSpan
+request_of(const Player *player)
+{
+	const PlanExchange *exchange = &player->exchanges[player->at];
+	const uint8_t *bytes = player->replay->plan.bytes + exchange->request_at;
+
+	if (exchange->has_oids && player->own.len == exchange->request_len)
+		bytes = player->own.data;
+	return (WireSpan){bytes, exchange->request_len};
+}
+
+/*
  * Finds how far the exchange that is being sent may go before the next gate.
  */
 static void
 find_gate(Player *player)
 {
-	const PlanExchange *exchange = &player->exchanges[player->at];
-	WireSpan request = {player->replay->plan.bytes + exchange->request_at, exchange->request_len};
+	WireSpan request = request_of(player);
 	uint8_t type;
 	WireSpan body;
 	size_t used;
@@ -187,6 +220,9 @@ note_begin(Player *player)
 	player->gate = GATE_NONE;
 	player->allowed = 0;
 	player->in_copy = false;
+	if (player->exchanges[player->at].has_oids)
+		(void) player_translate(player, player->exchanges[player->at].request_at,
+		                        player->exchanges[player->at].request_len);
 	cancel_check(player);
 	if (replay->settings.timing == TIMING_ASAP)
 		return;
@@ -233,7 +269,7 @@ static bool
 send_exchange(Player *player)
 {
 	const PlanExchange *exchange = &player->exchanges[player->at];
-	const uint8_t *request = player->replay->plan.bytes + exchange->request_at;
+	const uint8_t *request = request_of(player).data;
 
 	while (player->offset < exchange->request_len)
 	{

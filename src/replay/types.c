@@ -40,14 +40,42 @@ by_oid(const void *a, const void *b)
 }
 
 /*
+ * Compares two types by their names.
+ */
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(((const UserType *) a)->name, ((const UserType *) b)->name);
+}
+
+/*
  * Ends a list that all types are in.
  */
 void
 types_sort(UserTypes *names)
 {
-	if (names->count > 0)
-		qsort(names->list, names->count, sizeof(UserType), by_oid);
 	names->is_whole = true;
+	if (names->count == 0)
+		return;
+	qsort(names->list, names->count, sizeof(UserType), by_oid);
+	names->named = malloc(names->count * sizeof(UserType));
+	if (!names->named)
+		return;
+	memcpy(names->named, names->list, names->count * sizeof(UserType));
+	qsort(names->named, names->count, sizeof(UserType), by_name);
+}
+
+/*
+ * Frees a list.
+ */
+void
+types_free(UserTypes *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->list[i].name);
+	free(names->list);
+	free(names->named);
+	memset(names, 0, sizeof(*names));
 }
 
 /*
@@ -91,4 +119,18 @@ types_agree(const UserTypes *left, const UserTypes *right)
 		if (!types_are_same(left, left->list[i].oid, right, left->list[i].oid))
 			return false;
 	return true;
+}
+
+/*
+ * Returns the number that a type of one list has in another.
+ */
+uint32_t
+types_translate(const UserTypes *from, uint32_t oid, const UserTypes *to)
+{
+	UserType key = {0, (char *) types_find(from, oid)};
+	const UserType *found = NULL;
+
+	if (key.name && to && to->named)
+		found = bsearch(&key, to->named, to->count, sizeof(UserType), by_name);
+	return found ? found->oid : oid;
 }

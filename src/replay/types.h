@@ -7,6 +7,7 @@
  *		types_add, types_sort	a list in the making
  *		types_find				the name of a type
  *		types_are_same			whether a type of one list is one of another
+ *		types_translate			the number that a type of one list has in another
  *		types_agree				whether an OID is the same type in both
  */
 #ifndef REPLAY_TYPES_H
@@ -34,7 +35,8 @@ typedef struct UserType
 
 typedef struct UserTypes
 {
-	UserType *list;
+	UserType *list;  /* by OID, once it is whole */
+	UserType *named; /* the same by name; NULL: no memory */
 	size_t count;
 	size_t size;
 	bool is_whole; /* all are in it, and sorted */
@@ -44,6 +46,7 @@ typedef struct UserTypes
 /* False: no memory. */
 extern bool types_add(UserTypes *names, uint32_t oid, const char *name);
 extern void types_sort(UserTypes *names);
+extern void types_free(UserTypes *names);
 
 /* NULL: it is not in the list. */
 extern const char *types_find(const UserTypes *names, uint32_t oid);
@@ -54,5 +57,8 @@ extern bool types_are_same(const UserTypes *left, uint32_t left_oid, const UserT
 
 /* Whether types_are_same() of every OID and itself; both lists are sorted, or not whole. */
 extern bool types_agree(const UserTypes *left, const UserTypes *right);
+
+/* Returns the OID itself where a list does not name the type. */
+extern uint32_t types_translate(const UserTypes *from, uint32_t oid, const UserTypes *to);
 
 #endif /* REPLAY_TYPES_H */

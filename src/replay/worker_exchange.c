@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replay/oids.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -202,6 +203,8 @@ finish_exchange(Planner *planner)
 		return;
 	if (outcome == PLAN_SEND)
 	{
+		exchange->has_oids =
+		    oids_in_request((WireSpan){(uint8 *) planner->bytes.data, (size_t) planner->bytes.len});
 		exchange->request_len = (uint32) planner->bytes.len;
 		exchange->response_len = (uint32) planner->answer.len;
 		if (!plan_add_bytes(planner->writer, planner->bytes.data, (Size) planner->bytes.len,

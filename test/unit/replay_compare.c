@@ -226,13 +226,8 @@ run_types(void)
 	rules.types_agree = false;
 	compare_answers(&rules, &answer, &answer, note, found);
 	check(strcmp(found, "1:shape") == 0, "and its column differs, though no byte does");
-	for (int i = 0; i < 2; i++)
-	{
-		free(captured.list[i].name);
-		free(replayed.list[i].name);
-	}
-	free(captured.list);
-	free(replayed.list);
+	types_free(&captured);
+	types_free(&replayed);
 }
 
 /*
