@@ -5,20 +5,14 @@ use warnings;
 
 use PgwireTrace qw(poll run_client);
 use PgwireTrace::Hostile;
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay_resume');
-my $target = PostgreSQL::Test::Cluster->new('replay_resume_target');
-
-$target->init;
-$target->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\n");
-$target->start;
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
-
-my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
+my $server = PgwireTrace::Replay->start('replay_resume');
+my $target = $server->target;
+my $conninfo = $server->conninfo;
 my $setup = 'create table ran (session int, step int); create function nap() returns void language'
   . ' plpgsql as $$ begin perform %s; end $$';
 
@@ -33,28 +27,12 @@ my @sessions = split /\n/, $server->sql("select session_id from pgwire_trace.ses
 is(scalar(@sessions), 4, 'four sessions');
 my $list = join(',', @sessions);
 
-# Returns the pids of a worker's children.
-sub children_of
-{
-	my ($worker) = @_;
-	my @pids;
-
-	for my $file (glob('/proc/[0-9]*/stat'))
-	{
-		open(my $stat, '<', $file) or next;
-		my $line = <$stat> // '';
-		close($stat);
-		push @pids, $1 if $line =~ /^(\d+) \(.*\) \S $worker /;
-	}
-	return @pids;
-}
-
 # Starts a run of the sessions, one after another, of which the second naps after its first step.
 sub start_napping
 {
 	$target->safe_psql('postgres', 'truncate ran');
-	my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$list],"
-		  . " timing => 'asap', options => '{\"max_sessions\": 1}')");
+	my $run = $server->begin_run("array[$list],"
+		  . " timing => 'asap', options => '{\"max_sessions\": 1}'");
 
 	ok($target->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity"
 			  . " where wait_event = 'PgSleep'"), 'the second session naps');
@@ -93,7 +71,7 @@ sub wake
 my $run = start_napping();
 $server->wait_for("select state = 'finished' from pgwire_trace.replay_run_session"
 	  . " where run_id = $run and session_id = $sessions[0]");
-my ($child) = children_of($server->worker_pid('replay'));
+my ($child) = PgwireTrace::Replay::children_of($server->worker_pid('replay'));
 kill 9, $child;
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'the network process is killed');
 wake();
@@ -131,7 +109,7 @@ my $locker = $server->node->background_psql('postgres');
 $locker->query_safe('begin; lock table pgwire_trace.replay_run_session in access exclusive mode');
 $target->safe_psql('postgres', 'truncate ran; create or replace function nap() returns void language'
 	  . ' plpgsql as $$ begin perform 1; end $$');
-$run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$list], timing => 'asap')");
+$run = $server->begin_run("array[$list], timing => 'asap'");
 my $worker = $server->worker_pid('replay');
 ok($server->wait_for("select wait_event_type = 'Lock' from pg_stat_activity where pid = $worker"),
 	'it plans');
@@ -141,19 +119,20 @@ ok($server->wait_for("select state = 'aborted' from pgwire_trace.replay_run wher
 	'the worker is killed while it plans');
 is($server->sql("select pgwire_trace.replay_resume($run)"), 't', 'it is resumed');
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'and ends');
-is($server->sql("select state, captured, sent, divergences from pgwire_trace.replay_run where run_id = $run"),
+is($server->of_run($run, 'state, captured, sent, divergences'),
 	'finished|12|12|0', 'all of it was run');
 check_target('1.1 1.2 2.1 2.2 3.1 3.2 4.1 4.2', 'once');
 
 # ---- a run that is refused, and then not ----
 
 $target->safe_psql('postgres', 'alter database postgres reset pgwire_trace.allow_replay');
-$run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$list], timing => 'asap')");
+$run = $server->begin_run("array[$list], timing => 'asap'");
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'a target that does not agree');
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on; truncate ran');
+$server->agree;
+$target->safe_psql('postgres', 'truncate ran');
 is($server->sql("select pgwire_trace.replay_resume($run)"), 't', 'now it does');
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'it is resumed');
-is($server->sql("select state, captured, sent, divergences from pgwire_trace.replay_run where run_id = $run"),
+is($server->of_run($run, 'state, captured, sent, divergences'),
 	'finished|12|12|0', 'all of it was run');
 
 # ---- the relay is killed that the target's sessions go through ----
@@ -161,8 +140,8 @@ is($server->sql("select state, captured, sent, divergences from pgwire_trace.rep
 my $side = $server->side_connstr . ' user=' . $server->sql('select current_user');
 $server->sql('create or replace function nap() returns void language sql as'
 	  . q( 'select pg_sleep(60)'));
-$run = $server->sql("select pgwire_trace.replay_start('$side', array[$sessions[0]], timing => 'asap',"
-	  . " options => '{\"allow_self\": true, \"allow_target\": true}')");
+$run = $server->begin_run("array[$sessions[0]], timing => 'asap',"
+	  . " options => '{\"allow_self\": true, \"allow_target\": true}'", $side);
 ok($server->wait_for("select count(*) = 1 from pg_stat_activity where wait_event = 'PgSleep'"), 'it naps');
 kill 9, $server->sql('select pid from pgwire_trace.stat_relay');
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'the relay is killed');
@@ -175,32 +154,30 @@ append_to_file($script, "select 1;\nselect pg_sleep(0.02);\n");
 my ($status, undef, $err) = run_client([ 'pgbench', '-n', '-f', $script, '-c', '30', '-j', '1', '-t',
 		'10', $server->side_connstr . ' application_name=many' ]);
 is($status, 0, 'pgbench ran') or diag($err);
-ok($server->flush, 'recorded');
-my $many = $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session"
-	  . " where application_name = 'many' and exchange_count > 2");
-$run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$many], timing => 'asap',"
-	  . " compare => 5, options => '{\"children\": 3}')");
+my $many = $server->sessions_of('many');
+$run = $server->begin_run("array[$many], timing => 'asap',"
+	  . " compare => 5, options => '{\"children\": 3}'");
 my $processes = 0;
 poll(sub {
 	my ($pid, $state) = split /\|/, $server->sql("select (select pid from pg_stat_activity where"
 		  . " backend_type = 'pgwire_trace replay'), state from pgwire_trace.replay_run where run_id = $run");
-	my @now = $pid ? children_of($pid) : ();
+	my @now = $pid ? PgwireTrace::Replay::children_of($pid) : ();
 	$processes = @now if @now > $processes;
 	return $state ne 'running' && $state ne 'planned';
 });
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'three network processes');
 is($processes, 3, 'three were seen');
-is($server->sql("select state, captured, sent, divergences from pgwire_trace.replay_run where run_id = $run"),
+is($server->of_run($run, 'state, captured, sent, divergences'),
 	'finished|600|600|0', 'all of it was run');
 is($server->sql("select sent from pgwire_trace.replay_progress where run_id = $run"), '600',
 	'and they are added up');
-$run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$many], timing => 'think',"
-	  . " speed => 0.001, options => '{\"children\": 2}')");
+$run = $server->begin_run("array[$many], timing => 'think',"
+	  . " speed => 0.001, options => '{\"children\": 2}'");
 my @pids;
-ok(poll(sub { @pids = children_of($server->worker_pid('replay')); return @pids == 2; }), 'two');
+ok(poll(sub { @pids = PgwireTrace::Replay::children_of($server->worker_pid('replay')); return @pids == 2; }), 'two');
 kill 9, $pids[1];
 is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'one of two is killed');
-is($server->sql("select state, error_message from pgwire_trace.replay_run where run_id = $run"),
+is($server->of_run($run, 'state, error_message'),
 	"aborted|the replay's network process has died", 'the run is aborted');
 ok(poll(sub { !kill(0, $pids[0]) }), 'the other goes too');
 
@@ -217,8 +194,8 @@ my $plans = $server->node->data_dir . '/pgwire_trace/pgsql_tmp_replay';
 sub start_run
 {
 	my ($where) = @_;
-	return $server->sql("select pgwire_trace.replay_start('$where', array[$list], timing => 'asap',"
-		  . " options => '{\"max_sessions\": 1}')");
+	return $server->begin_run("array[$list], timing => 'asap',"
+		  . " options => '{\"max_sessions\": 1}'", $where);
 }
 
 # Holds a row that the worker is about to write, so that it stands in the middle of a transaction.
@@ -317,7 +294,7 @@ for my $case ([qw(child connecting)], [qw(child checking)], [qw(child playing)],
 	my ($victim, $stage) = @$case;
 	my ($stage_run, $holder) = $stages{$stage}->();
 	my $stage_worker = $server->worker_pid('replay');
-	my @children = children_of($stage_worker);
+	my @children = PgwireTrace::Replay::children_of($stage_worker);
 
 	is(scalar(@children), ($stage eq 'planning' ? 0 : 1), "$stage: as many children as there should be");
 	kill 9, $victim eq 'child' ? $children[0] : $stage_worker;
@@ -328,7 +305,7 @@ for my $case ([qw(child connecting)], [qw(child checking)], [qw(child playing)],
 # a caller's backend, as it waits: the server restarts
 my ($caller_run) = $stages{connecting}->();
 my $caller_worker = $server->worker_pid('replay');
-my @callers_children = children_of($caller_worker);
+my @callers_children = PgwireTrace::Replay::children_of($caller_worker);
 my $caller = $server->node->background_psql('postgres', on_error_stop => 0);
 my $caller_pid = $caller->query_safe('select pg_backend_pid()');
 $caller->query_until(qr/on its way/, "\\echo on its way\nselect pgwire_trace.replay_wait($caller_run);\n");
@@ -342,7 +319,7 @@ for my $way (qw(killed smart fast immediate))
 {
 	my ($way_run, $holder) = $stages{ $way eq 'killed' ? 'planning' : 'playing' }->();
 	my $way_worker = $server->worker_pid('replay');
-	my @children = children_of($way_worker);
+	my @children = PgwireTrace::Replay::children_of($way_worker);
 
 	if ($way eq 'killed')
 	{
@@ -370,7 +347,7 @@ my ($busy) = $stages{playing}->();
 $server->sql("vacuum full pgwire_trace.$_") for qw(replay_run_state replay_run_session replay_run_sent replay_divergence);
 is($server->sql("select pgwire_trace.replay_cancel($busy)"), 't', 'tables are rewritten during a run, which goes on');
 is($server->sql("select pgwire_trace.replay_wait($busy, '60 s')"), 't', 'until it is cancelled');
-is($server->sql("select state from pgwire_trace.replay_run where run_id = $busy"), 'cancelled', 'it was');
+is($server->of_run($busy, 'state'), 'cancelled', 'it was');
 
 # more runs than there are places for, at once
 my $crowd = $server->node->basedir . '/crowd.sql';

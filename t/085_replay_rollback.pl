@@ -4,20 +4,13 @@ use warnings;
 
 use PgwireTrace qw(poll run_client);
 use PgwireTrace::Client;
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay_rollback');
-my $target = PostgreSQL::Test::Cluster->new('replay_rollback_target');
-
-$target->init;
-$target->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\n");
-$target->start;
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
-
-my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
+my $server = PgwireTrace::Replay->start('replay_rollback');
+my $target = $server->target;
 my $setup = 'drop table if exists t cascade; create table t (a int primary key, b text);'
   . " insert into t select i, 'b' from generate_series(1, 10) i";
 
@@ -26,8 +19,7 @@ sub record
 	my ($sql) = @_;
 	$server->node->safe_psql('postgres', $setup);
 	run_client([ 'psql', '-XAtq', $server->side_connstr ], stdin => $sql);
-	ok($server->flush, 'recorded');
-	return $server->sql('select pgwire_trace.last_session()');
+	return $server->recorded;
 }
 
 # Replays a session with every transaction rolled back; returns the run. The target is as before.
@@ -36,24 +28,14 @@ sub roll_back
 	my ($session, $name) = @_;
 
 	$target->safe_psql('postgres', $setup);
-	my $run = $server->sql("select pgwire_trace.replay_start('$conninfo', array[$session],"
-		  . " timing => 'asap', compare => 5, options => '{\"rollback\": true}')");
-	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', "$name: ends");
-	is($server->sql("select state || unsent from pgwire_trace.replay_run where run_id = $run"),
-		'finished0', "$name: finished");
+	my $run = $server->replay("array[$session], timing => 'asap', compare => 5,"
+		  . " options => '{\"rollback\": true}'");
+	is($server->of_run($run, 'unsent'), '0', "$name: nothing is unsent");
 	is($target->safe_psql('postgres', "select count(*), string_agg(distinct b, ',') from t"), '10|b',
 		"$name: the target is as it was");
 	is($target->safe_psql('postgres', "select count(*) from pg_class where relname like 'made%'"), '0',
 		"$name: nothing was made");
 	return $run;
-}
-
-sub verdicts
-{
-	my ($run) = @_;
-	return $server->sql("select coalesce(string_agg(exchange_no || ':' || verdict"
-		  . " || coalesce('<' || caused_by_exchange_no, ''), ' ' order by exchange_no, statement_no), '')"
-		  . " from pgwire_trace.replay_divergence where run_id = $run");
 }
 
 # What does not see its own changes again is the same.
@@ -97,7 +79,7 @@ my $run = roll_back($same, 'simple');
 is($server->sql("select outcome, reason from pgwire_trace.replay_run_exchange where run_id = $run"
 		  . " and outcome <> 'sent'"), 'skipped|it goes on behind the end of a transaction',
 	'statements behind a commit are not sent');
-is(verdicts($run), '14:rows 18:rows 22:rows 25:rows 31:shape',
+is($server->verdicts($run), '14:rows 18:rows 22:rows 25:rows 31:shape',
 	'but for what sees earlier changes, and a warning about no transaction, all is the same')
   or diag($server->sql("select d.*, e.query from pgwire_trace.replay_divergence d join"
 	  . " pgwire_trace.exchange e using (session_id, exchange_no) where run_id = $run"));
@@ -122,9 +104,8 @@ $client->send_bytes(($do->('u') . $sync) x 3 . PgwireTrace::Client::query("inser
 $client->until_ready(4);
 $client->send_bytes(PgwireTrace::Client::terminate());
 $client->close;
-ok($server->flush, 'recorded');
-$run = roll_back($server->sql('select pgwire_trace.last_session()'), 'prepared');
-is(verdicts($run), '', 'prepared: all is the same')
+$run = roll_back($server->recorded, 'prepared');
+is($server->verdicts($run), '', 'prepared: all is the same')
   or diag($server->sql("select * from pgwire_trace.replay_divergence where run_id = $run"));
 
 # What cannot be rolled back is not sent.

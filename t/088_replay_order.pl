@@ -13,15 +13,6 @@ use Time::HiRes ();
 my $server = PgwireTrace::Replay->start('replay_order');
 my $target = $server->target;
 
-# Returns the sessions of an application that did something.
-sub sessions_of
-{
-	my ($name) = @_;
-	ok($server->flush, 'recorded');
-	return $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session"
-		  . " where application_name = '$name' and exchange_count > 2");
-}
-
 # Records pgbench, 8 clients with 25 transactions each; returns the sessions.
 sub record
 {
@@ -32,7 +23,7 @@ sub record
 	my ($status, undef, $err) = run_client([ qw(pgbench -n -c 8 -j 1 -t 25 -f),
 			$file, $server->side_connstr . " application_name=$name" ]);
 	is($status, 0, "$name ran") or diag($err);
-	return sessions_of($name);
+	return $server->sessions_of($name);
 }
 
 # Starts a run of so many network processes, with more options.
@@ -198,7 +189,7 @@ $napper->run('select nap()');
 $napper->run('select 2');
 $waiter->run("select $_") for 3 .. 5;
 $_->close for $napper, $waiter;
-my $naps = sessions_of('nap');
+my $naps = $server->sessions_of('nap');
 $run = begin($naps, "timing => 'asap', ordering => 'arrival'", 2, '"order_timeout": 300');
 $server->ends($run, 'finished', 'turns that do not come');
 # the second of the napper is let go when it can be sent, so only the waiter's turn is forced

@@ -87,6 +87,19 @@ sub sessions_after
 		  . " from pgwire_trace.session where session_id > $session");
 }
 
+# Waits until all of an application's sessions have ended and are stored; returns those that did
+# something, in a list. What a session has is known at its end, which its client does not wait for.
+sub sessions_of
+{
+	my ($self, $application) = @_;
+	my $from = "from pgwire_trace.session where application_name = '$application'";
+
+	ok($self->flush && $self->wait_for("select bool_and(ended_at is not null) $from"),
+		"$application: all is recorded");
+	return $self->sql("select string_agg(session_id::text, ',' order by session_id) $from"
+		  . ' and exchange_count > 2');
+}
+
 # Starts a replay against the target, or what another connection string names; returns its number.
 sub begin_run
 {
