@@ -187,6 +187,13 @@ is($server->sql("select captured ->> 'row_no', captured ->> 'column', captured -
 	'60|name|item 60|other', 'level 5 names row, column and values');
 judge("update item set name = 'other' where id = 60", '1:data', 'a changed row, level 4', 4);
 judge("update item set name = 'other' where id = 60", '', 'level 3 does not look at values', 3);
+for my $tolerance (qw(0 1e-8 1e-6))
+{
+	reset_all();
+	$target->safe_psql('postgres', 'update item set price = price * 1.0000001 where id = 60');
+	my $tolerant = $server->replay("array[$plain], timing => 'asap', compare => 5, options => '{\"float_tolerance\": $tolerance}'");
+	is($server->verdicts($tolerant), $tolerance eq '1e-6' ? '' : '1:data', "a float that is a little larger, within $tolerance");
+}
 judge('delete from item where id = 60', '1:rows', 'a missing row', 2);
 judge('delete from item where id = 60', '', 'level 1 does not count rows', 1);
 judge('create table other as select * from item order by id desc; truncate item;'
@@ -451,5 +458,24 @@ like($server->sql("select pgwire_trace.replay_report($run)"), qr/\nno divergence
 like($server->sql("select pgwire_trace.replay_report($alike)"),
 	qr/\ndata: 5, 5 of them roots\nsession \d+, exchange 1: data, select label\(1\): other values of label \(and 4 more like it\)\ntime: /,
 	'differences that are alike are told once');
+
+# ---- what is shown of a difference ----
+
+is($server->sql(<<'SQL'), <<'SHAPES' =~ s/\n\z//r, 'each verdict has the same facts whenever it comes');
+select verdict || ': ' || string_agg(distinct captured || ' > ' || replayed, '; ' order by captured || ' > ' || replayed)
+  from (select verdict, (select string_agg(k, ' ' order by k) from jsonb_object_keys(captured) k) as captured,
+               (select string_agg(k, ' ' order by k) from jsonb_object_keys(replayed) k) as replayed
+          from pgwire_trace.replay_divergence) d
+ group by verdict order by verdict collate "C"
+SQL
+data: column columns message row_digest row_no rows type_oid value > column columns message row_digest row_no rows type_oid value; column columns message row_digest row_no rows value > column columns message row_digest row_no rows value; columns message row_digest rows > columns message row_digest rows
+error_changed: error_message message sqlstate > error_message message sqlstate
+error_gone: error_message message sqlstate > message
+error_new: command_tag message rows > error_message message sqlstate; message > error_message message sqlstate; message rows > error_message message sqlstate
+order_only: message row_digest rows > message row_digest rows
+rows: message rows > message rows
+shape: column message type type_oid > column message type type_oid; column message type_oid > column message type_oid; command_tag message > command_tag message
+transaction_state: message transaction_status > message transaction_status
+SHAPES
 
 done_testing();
