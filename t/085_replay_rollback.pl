@@ -74,6 +74,7 @@ select 2;
 commit;
 do $$ begin update t set b = 'g'; end $$;
 select 1 \; commit;
+select repeat('x', 100000);
 SQL
 my $run = roll_back($same, 'simple');
 is($server->sql("select outcome, reason from pgwire_trace.replay_run_exchange where run_id = $run"
