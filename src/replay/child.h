@@ -202,6 +202,8 @@ typedef struct Player
 	struct event *timer;
 	struct event *cancel_timer;
 	bool waits_to_write;
+	bool writes_when_read;   /* TLS must hear something before it can say more, */
+	bool reads_when_written; /* or the reverse */
 
 	Tracker tracker;
 	Aside aside;
@@ -291,7 +293,9 @@ typedef struct Replay
 	uint32_t live;
 	Player *first_to_connect; /* those that wait for their turn */
 	Player *last_to_connect;
-	uint32_t connecting;  /* that log in */
+	uint32_t connecting;    /* that log in */
+	uint32_t most_sessions; /* that there are files for; 0: not known yet */
+	bool told_most_sessions;
 	int64_t login_memory; /* theirs */
 	uint32_t ended;
 

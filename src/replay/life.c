@@ -196,7 +196,8 @@ player_end(Player *player, const char *reason)
 	if (player->state == PLAYER_ENDED)
 		return;
 	connect_forget(player);
-	if (reason && !replay->is_cancelled)
+	/* where it was to connect again, its loss has been told */
+	if (reason && !replay->is_cancelled && (player->state == PLAYER_RUNNING || player->losses == 0))
 		judge_broken(player, VERDICT_SESSION_LOST, reason);
 	report_session(player, reason);
 	for (uint32_t i = player->done; i < player->plan->count; i++)

@@ -32,10 +32,11 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	Player *player = arg;
 
-	(void) fd;
-	(void) what;
-	player->waits_to_write = false;
-	player_step(player);
+	player->waits_to_write = player->writes_when_read;
+	if (player->reads_when_written)
+		on_readable(fd, what, player);
+	else
+		player_step(player);
 }
 
 /*
@@ -49,7 +50,7 @@ player_attach(Player *player)
 
 	player->ssl = PQsslInUse(player->conn) ? PQsslStruct(player->conn, "OpenSSL") : NULL;
 	player->fd = PQsocket(player->conn);
-	player->waits_to_write = false;
+	player->waits_to_write = player->writes_when_read = player->reads_when_written = false;
 	player->tracker.authenticated = player->tracker.is_ready = player->tracker.recorded = true;
 	player->tracker.standard_strings = !strings || strcmp(strings, "on") == 0;
 	player->read_event = event_new(base, player->fd, EV_READ | EV_PERSIST, on_readable, player);
@@ -86,8 +87,10 @@ player_send(Player *player, const uint8_t *data, size_t len)
 		switch (SSL_get_error(player->ssl, (int) sent))
 		{
 			case SSL_ERROR_WANT_WRITE:
-			case SSL_ERROR_WANT_READ:
 				wait_to_write(player);
+				return 0;
+			case SSL_ERROR_WANT_READ: /* a handshake: the socket would take bytes all the time */
+				player->waits_to_write = player->writes_when_read = true;
 				return 0;
 			default:
 				return -1;
@@ -374,8 +377,11 @@ read_bytes(Player *player, uint8_t *data, size_t size)
 			return got;
 		switch (SSL_get_error(player->ssl, (int) got))
 		{
-			case SSL_ERROR_WANT_READ:
 			case SSL_ERROR_WANT_WRITE:
+				player->reads_when_written = true;
+				event_add(player->write_event, NULL);
+				return 0;
+			case SSL_ERROR_WANT_READ:
 				return 0;
 			default:
 				return -1;
@@ -400,6 +406,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void) fd;
 	(void) what;
+	player->reads_when_written = false;
+	if (player->writes_when_read)
+		player->waits_to_write = player->writes_when_read = false;
 	for (int i = 0; i < READS_A_TURN || (player->ssl && SSL_pending(player->ssl) > 0); i++)
 	{
 		got = read_bytes(player, data, sizeof(data));

@@ -12,9 +12,12 @@
  * ends one wakes the child whose session is next.
  */
 #include <math.h>
+#include <sys/resource.h>
 
 #include "relay/process.h"
 #include "replay/child.h"
+
+#define FILES_BESIDE 56 /* that are not of sessions: helpers, link, event loop, certificates */
 
 /*
  * Returns what the clock would be at a monotonic time, had it not been put forward.
@@ -171,6 +174,41 @@ begin_next(Replay *replay)
 }
 
 /*
+ * Returns how many sessions this process can have open, by the files that it may open.
+ */
+static uint32_t
+most_sessions(const Replay *replay)
+{
+	rlim_t others = FILES_BESIDE + 2 * (rlim_t) replay->common->child_count;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > UINT32_MAX)
+		return UINT32_MAX;
+	return limit.rlim_cur > others ? (uint32_t) (limit.rlim_cur - others) : 1;
+}
+
+/*
+ * Tells whether one more session may be open: fewer than were asked for, and than this
+ * process has files for.  Who waits goes on when one ends.
+ */
+static bool
+has_place(Replay *replay)
+{
+	if (replay->most_sessions == 0)
+		replay->most_sessions = most_sessions(replay);
+	if (replay->live >= replay->most_sessions && !replay->told_most_sessions)
+	{
+		replay->told_most_sessions = true;
+		report_text(replay, LINK_NOTE,
+		            "no more than %u sessions are open at one time in a network process: it may"
+		            " open no more files",
+		            replay->most_sessions);
+	}
+	return replay->live < replay->most_sessions &&
+	       atomic_load(&replay->common->state->live) < replay->settings.max_sessions;
+}
+
+/*
  * Begins the sessions that are due, as many as may be open.
  */
 void
@@ -188,8 +226,7 @@ schedule_start(Replay *replay)
 
 		if (atomic_load(&state->begun) != replay->next_session)
 			return; /* who begins the one before wakes this child */
-		if (atomic_load(&state->live) >= replay->settings.max_sessions ||
-		    replay->connecting >= MAX_CONNECTING || replay->first_to_connect)
+		if (!has_place(replay) || replay->connecting >= MAX_CONNECTING || replay->first_to_connect)
 			return; /* one that goes on, or ends, calls again */
 		if (wait > 0)
 		{

@@ -36,6 +36,7 @@
 
 static char directory[64];
 static int *answered_so_far; /* for other processes to see, or NULL */
+static rlim_t child_files;   /* that a child may open; 0: as it is */
 static bool tells_types;     /* the child asks the target for its own then */
 
 /* ---- the target ---- */
@@ -46,6 +47,7 @@ typedef struct Client
 	size_t len;
 	bool logged_in;
 	bool is_asking; /* a Query waits for its answer */
+	bool is_served; /* one Query was answered */
 	char mode;      /* first letter of the database */
 } Client;
 
@@ -123,10 +125,17 @@ serve(Client *client, int fd, int *logged_in)
 			return false;
 		else if (client->mode == 'l' && write(fd, "D\x7f\xff\xff\xff\x7f\xff", 7) < 0)
 			return false;
+		else if (client->mode == 'w' && client->is_served)
+			return false;
+		else if (client->mode == 'w' &&
+		         write(fd, query_answer, sizeof(query_answer) - 1) != sizeof(query_answer) - 1)
+			return false;
 		else if (client->mode == 'o' && write(fd, "H\0\0\0\7\0\0\0", 8) < 0)
 			return false;
 		else if (client->mode == 'e' && write(fd, error_answer, sizeof(error_answer) - 1) < 0)
 			return false;
+		else if (client->mode == 'w')
+			client->is_served = true;
 		else if (client->mode == 'g')
 			client->is_asking = true;
 	}
@@ -269,6 +278,7 @@ typedef struct Heard
 	uint64_t order_timeouts; /* of all */
 	char refused[256];
 	char reason[512]; /* why a session was lost */
+	char note[256];   /* the last one */
 } Heard;
 
 /* What the child said of a session. */
@@ -364,6 +374,10 @@ hear(Heard *heard, const LinkRecord *record, const uint8_t *data)
 		case LINK_PROGRESS:
 			memcpy(&heard->progress, data, sizeof(heard->progress));
 			break;
+		case LINK_NOTE:
+			snprintf(heard->note, sizeof(heard->note), "%.*s", (int) record->size,
+			         (const char *) data);
+			break;
 		case LINK_REFUSED:
 			snprintf(heard->refused, sizeof(heard->refused), "%.*s", (int) record->size,
 			         (const char *) data);
@@ -408,6 +422,8 @@ start_child(const ReplaySettings *settings, const char *const *conninfos, uint32
 	{
 		close(pair[0]);
 		alarm(TEST_SECONDS);
+		if (child_files > 0)
+			setrlimit(RLIMIT_NOFILE, &(struct rlimit){child_files, child_files});
 		replay_child_main(pair[1], (int) number);
 	}
 	close(pair[1]);

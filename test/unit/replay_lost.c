@@ -9,7 +9,7 @@
  * of the replay's own.  The target is a model of a server, which also makes the plan's
  * answers, so whatever differs is the network process's fault.  Which byte is said by
  * the database that a session asks for: k0017 is cut when 17 bytes were sent to it,
- * r0017 when 17 were received.
+ * r0017 when 17 were received; K and R stay away then.
  */
 #include <sys/mman.h>
 #include <sys/un.h>
@@ -191,13 +191,15 @@ find_cut(Peer *peer)
 	bool *mark;
 
 	peer->cut = SIZE_MAX;
-	peer->cuts_received = name && name[9] == 'r';
+	peer->cuts_received = name && (name[9] | ' ') == 'r';
 	mark = &was_cut[cut + (peer->cuts_received ? MAX_CUT : 0)];
 	if (cut > 0 && !*mark)
 	{
 		*mark = true;
 		peer->cut = cut;
 	}
+	else if (name && !(name[9] & ' ')) /* an upper case letter */
+		peer->cut = 1;
 }
 
 /*
@@ -338,7 +340,7 @@ static const Request prelude = REQUEST("Q\0\0\0\x0aset x\0");
 typedef struct Variant
 {
 	const char *name;
-	char side; /* k, r */
+	char side; /* k, r, K, R */
 	bool reconnects;
 	bool rolls_back;
 	bool has_prelude;
@@ -428,7 +430,7 @@ is_right(const Variant *variant, const HeardSession *heard)
 	if (heard->roots > 1 || heard->lost < unanswered || heard->lost > unanswered + 1 ||
 	    (heard->lost > 0) != (heard->roots > 0) || unanswered > BATCH_LAST - BATCH_FIRST + 1)
 		return false;
-	if (!variant->reconnects)
+	if (!variant->reconnects || !(variant->side & ' '))
 		return was_lost == (heard->answered < STEPS) && heard->roots == was_lost;
 	/* all but a transaction goes on, unless nothing is left */
 	if (was_lost)
@@ -502,6 +504,8 @@ main(void)
 	    {.name = "received", .side = 'r', .asks = true, .has_prelude = true},
 	    {.name = "sent, reconnect", .side = 'k', .reconnects = true, .has_prelude = true},
 	    {.name = "received, reconnect", .side = 'r', .reconnects = true, .has_prelude = true},
+	    {.name = "sent, stays away", .side = 'K', .reconnects = true, .has_prelude = true},
+	    {.name = "received, stays away", .side = 'R', .reconnects = true, .asks = true},
 	    {.name = "sent, rollback", .side = 'k', .rolls_back = true},
 	    {.name = "sent, rollback, reconnect", .side = 'k', .rolls_back = true, .reconnects = true},
 	    {.name = "received, rollback, reconnect",

@@ -149,6 +149,33 @@ run_again(void)
 }
 
 /*
+ * Replays more sessions than there are files for, each of which connects again and again:
+ * the target hangs up at each second query.  No file stays open.
+ */
+static void
+run_few_files(void)
+{
+	ReplaySettings settings = make_settings("files", ORDERING_NONE);
+	Heard heard;
+	char what[1024];
+
+	settings.reconnects = true;
+	settings.connect_attempts = 2;
+	settings.connect_delay_us = 1000;
+	child_files = 90;
+	write_plan(settings.plan_path, 400, 1, 1);
+	heard = run_child(&settings, "wears_out");
+	child_files = 0;
+	snprintf(what, sizeof(what), "few files: sent %d, answered %d, finished %d, lost %d (%s) %s",
+	         heard.sent, heard.answered, heard.ended[LINK_SESSION_FINISHED],
+	         heard.ended[LINK_SESSION_LOST], heard.reason, heard.note);
+	check(heard.is_done && heard.sent == 400 * EXCHANGES && heard.answered == 400 * EXCHANGES / 2 &&
+	          heard.verdicts[VERDICT_SESSION_LOST] == 400 * EXCHANGES / 2 &&
+	          strstr(heard.note, "may open no more files"),
+	      what);
+}
+
+/*
  * Cancels a replay before its first session has begun: none begins.
  */
 static void
@@ -196,6 +223,7 @@ main(void)
 	run_closed("out", false);
 	tells_types = false;
 	run_again();
+	run_few_files();
 	run_cancelled();
 	run_bad("nonsense", VERDICT_SESSION_LOST);
 	run_bad("closes", VERDICT_SESSION_LOST);
