@@ -84,7 +84,8 @@ begin
   if position('refuse this row'::bytea in new.bytes) > 0 then raise exception 'no, not this one'; end if;
   return new;
 end \$\$;
-create trigger refuse before insert on pgwire_trace.stored_exchange_$partition for each row execute function refuse()
+create trigger refuse before insert on pgwire_trace.stored_exchange_$partition for each row execute function refuse();
+alter table pgwire_trace.stored_exchange_$partition enable always trigger refuse
 SQL
 my $stored = $server->sql("select count(*) from pgwire_trace.exchange where query like '%refusal%'");
 my ($quarantined) = $server->stat_writer('exchanges_quarantined');

@@ -329,18 +329,21 @@ $server->sql(<<'SQL');
 create table caught (who text);
 grant insert on caught to public;
 grant create on schema public to alice;
-grant trigger on pgwire_trace.replay_run_state, pgwire_trace.replay_run_session, pgwire_trace.replay_run_sent to alice;
+grant trigger on all tables in schema pgwire_trace to alice;
 set role alice;
 create function trap() returns trigger language plpgsql as
   $$begin insert into caught values (current_user); return new; end$$;
 create trigger trap before insert or update on pgwire_trace.replay_run_state for each row execute function trap();
 create trigger trap before insert or update on pgwire_trace.replay_run_session for each row execute function trap();
 create trigger trap before insert or update on pgwire_trace.replay_run_sent for each row execute function trap();
+create trigger trap before insert or update on pgwire_trace.session for each row execute function trap();
+create trigger trap before insert or update on pgwire_trace.journal_position for each row execute function trap();
 reset role;
 create schema shadow;
 create function shadow.count(anyelement) returns bigint language sql as 'insert into caught values (current_user); select 0::bigint';
 grant all on schema shadow to public;
 alter database postgres set role = 'alice';
+alter database postgres set session_authorization = 'alice';
 alter database postgres set search_path = shadow, public, pg_catalog;
 alter database postgres set default_transaction_read_only = on;
 alter database postgres set default_transaction_isolation = serializable;
@@ -349,13 +352,18 @@ alter database postgres set lock_timeout = 1;
 alter database postgres set idle_in_transaction_session_timeout = 1;
 alter database postgres set row_security = on;
 SQL
+$ENV{PGOPTIONS} = '-c statement_timeout=0'; # for us alone
 my $plain = "set role none; set search_path = public; set default_transaction_read_only = off; set statement_timeout = 0;";
 $run = $server->sql("$plain select pgwire_trace.replay_start('$here dbname=well', array[$session], timing => 'asap')");
 is($server->sql("$plain select pgwire_trace.replay_wait($run, '60 s')"), 't', "a database's settings");
 is($server->sql("$plain select state, sent from pgwire_trace.replay_run where run_id = $run"), 'finished|3',
 	'do not matter to a replay');
+$server->sql("$plain select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'pgwire_trace writer'");
+$server->side_sql('select 1 as written');
+is($server->sql("$plain select pgwire_trace.flush('30 s')"), 't', 'nor to the writer');
 is($server->sql("$plain select count(*) from caught"), '0', 'nor do triggers that others may make');
 $server->sql("$plain alter database postgres reset all");
+delete $ENV{PGOPTIONS};
 
 # ---- what others leave where the extension was ----
 

@@ -133,39 +133,11 @@ register_worker(dsm_segment *segment)
 }
 
 /*
- * Waits until the worker has recorded the run.
- */
-static void
-wait_recorded(BackgroundWorkerHandle *handle, const ReplayRequest *request)
-{
-	BoardReplay *slot = replay_slot(request->slot);
-	pid_t pid;
-
-	for (;;)
-	{
-		BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
-
-		if (atomic_load(&slot->run_id) == request->run_id &&
-		    atomic_load(&slot->state) != REPLAY_STARTING)
-			return;
-		if (status == BGWH_STOPPED)
-		{
-			if (atomic_load(&slot->pid) != 0 && atomic_load(&slot->run_id) != request->run_id)
-				return; /* it is over already */
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-			                errmsg("the replay's worker could not start"),
-			                errhint("See the server log.")));
-		}
-		wait_step();
-	}
-}
-
-/*
- * Raises 42704 unless there is such a run; by the newest snapshot, whatever the
- * caller's is.  Returns whether the caller started it.
+ * Finds a run, and whether the caller started it; by the newest snapshot, whatever the
+ * caller's is.
  */
 static bool
-require_run(int64 run_id)
+find_run(int64 run_id, bool *is_own)
 {
 	Oid types[2] = {INT8OID, OIDOID};
 	Datum values[2] = {Int64GetDatum(run_id), ObjectIdGetDatum(GetUserId())};
@@ -173,7 +145,6 @@ require_run(int64 run_id)
 	int context;
 	bool found;
 	bool is_null;
-	bool is_own = false;
 
 	GetUserIdAndSecContext(&caller, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
@@ -187,15 +158,55 @@ require_run(int64 run_id)
 		elog(ERROR, "SPI_execute_with_args failed");
 	found = SPI_processed > 0;
 	if (found)
-		is_own =
+		*is_own =
 		    DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 	PopActiveSnapshot();
 	SPI_finish();
 	SetUserIdAndSecContext(caller, context);
-	if (!found)
+	return found;
+}
+
+/*
+ * Raises 42704 unless there is such a run.  Returns whether the caller started it.
+ */
+static bool
+require_run(int64 run_id)
+{
+	bool is_own;
+
+	if (!find_run(run_id, &is_own))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 		                errmsg("there is no replay %lld", (long long) run_id)));
 	return is_own;
+}
+
+/*
+ * Waits until the worker has recorded the run.
+ */
+static void
+wait_recorded(BackgroundWorkerHandle *handle, const ReplayRequest *request)
+{
+	BoardReplay *slot = replay_slot(request->slot);
+	bool is_own;
+	pid_t pid;
+
+	for (;;)
+	{
+		BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
+
+		if (atomic_load(&slot->run_id) == request->run_id &&
+		    atomic_load(&slot->state) != REPLAY_STARTING)
+			return;
+		if (status == BGWH_STOPPED)
+		{
+			if (find_run(request->run_id, &is_own))
+				return; /* it is over already */
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			                errmsg("the replay's worker could not start"),
+			                errhint("See the server log.")));
+		}
+		wait_step();
+	}
 }
 
 /*

@@ -10,8 +10,10 @@
 
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
@@ -39,6 +41,7 @@ replay_guard_settings(void)
 	                                          {"DateStyle", "ISO"},
 	                                          {"TimeZone", "UTC"}};
 
+	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true); /* a database may have set another */
 	for (size_t i = 0; i < lengthof(settings); i++)
 		if (GetConfigOption(settings[i][0], true, false))
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);

@@ -21,6 +21,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define MAX_BEGUN ((int) (MaxAllocSize / sizeof(Datum)) - 8) /* an array holds no more */
+
 static const char cut_sql[] =
     "WITH cut AS (SELECT s.session_id, s.captured - s.filtered - s.skipped AS wanted,"
     "  count(x.exchange_no) AS sent, coalesce(max(x.exchange_no), -1) AS last_no"
@@ -67,7 +69,7 @@ read_begun(const ReplayRequest *request)
 
 	snprintf(path, sizeof(path), "%s" PLAN_BEGUN, request->settings.plan_path);
 	fd = OpenTransientFile(path, O_RDONLY);
-	while (fd >= 0 && read(fd, &id, sizeof(id)) == sizeof(id))
+	while (fd >= 0 && count < MAX_BEGUN && read(fd, &id, sizeof(id)) == sizeof(id))
 	{
 		if (count == size)
 			ids = repalloc_huge(ids, (Size) (size *= 2) * sizeof(Datum));

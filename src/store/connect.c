@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -87,12 +88,15 @@ wait_for_database(void)
 
 /*
  * Sets what the database, or a role, may have set to something else.  A server
- * without one of the settings has no need of it.
+ * without one of the settings has no need of it.  Triggers do not fire: who may make one
+ * is not a superuser, as the writer is.
  */
 static void
 pin_settings(void)
 {
-	static const char *const settings[][2] = {{"search_path", "pg_catalog"},
+	static const char *const settings[][2] = {{"role", "none"},
+	                                          {"search_path", "pg_catalog"},
+	                                          {"session_replication_role", "replica"},
 	                                          {"statement_timeout", "0"},
 	                                          {"lock_timeout", STORE_LOCK_TIMEOUT},
 	                                          {"transaction_timeout", "0"},
@@ -110,6 +114,7 @@ pin_settings(void)
 	                                          {"DateStyle", "ISO"},
 	                                          {"TimeZone", "UTC"}};
 
+	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
 	for (size_t i = 0; i < lengthof(settings); i++)
 		if (GetConfigOption(settings[i][0], true, false))
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
