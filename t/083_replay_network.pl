@@ -5,20 +5,15 @@ use warnings;
 
 use PgwireTrace qw(poll run_client);
 use PgwireTrace::Client;
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay_network', conf => "pgwire_trace.max_sessions = 300\nmax_connections = 300\n");
-my $target = PostgreSQL::Test::Cluster->new('replay_network_target');
-
-$target->init;
-$target->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\nmax_connections = 300\n");
-$target->start;
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
-
-my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
+my $server = PgwireTrace::Replay->start('replay_network',
+	conf => "pgwire_trace.max_sessions = 300\nmax_connections = 300\n",
+	target => "max_connections = 300\n");
+my $target = $server->target;
 
 # What the sessions call: how long it takes is said by the server that it is called on.
 sub set_nap
@@ -29,48 +24,12 @@ sub set_nap
 	return;
 }
 
-sub start
-{
-	my ($arguments, $where) = @_;
-	$where //= $conninfo;
-	return $server->sql("select pgwire_trace.replay_start('$where', $arguments)");
-}
-
-# Waits for a run's end, which is to be the given one, with nothing unaccounted for.
-sub ends
-{
-	my ($run, $state, $name) = @_;
-	my $waited = $server->sql("select pgwire_trace.replay_wait($run, '60 s')");
-
-	is("$waited " . $server->sql("select state from pgwire_trace.replay_run where run_id = $run"),
-		"t $state", $name)
-	  or diag($server->sql("select * from pgwire_trace.replay_run where run_id = $run"));
-	is($server->sql("select captured = sent + filtered + skipped + unsent and unsent >= 0 and sent ="
-			  . " (select count(*) from pgwire_trace.replay_run_exchange e where e.run_id = r.run_id"
-			  . " and outcome = 'sent') and sent = (select sum(s.sent) from"
-			  . " pgwire_trace.replay_run_session s where s.run_id = r.run_id)"
-			  . " from pgwire_trace.replay_run r where run_id = $run"), 't',
-		"$name: nothing is unaccounted for")
-	  or diag($server->sql("select * from pgwire_trace.replay_run_session where run_id = $run"));
-	return;
-}
-
 # Says what became of a run in a line.
 sub outcome
 {
 	my ($run) = @_;
-	return $server->sql("select sent || ' sent, ' || unsent || ' unsent, ' || coalesce((select"
-		  . " string_agg(exchange_no || ':' || verdict || coalesce('<' || caused_by_exchange_no, ''),"
-		  . " ' ' order by session_id, exchange_no, statement_no) from pgwire_trace.replay_divergence d"
-		  . " where d.run_id = r.run_id), 'no divergence') from pgwire_trace.replay_run r"
-		  . " where run_id = $run");
-}
-
-sub last_session
-{
-	my ($application) = @_;
-	ok($server->flush, 'recorded');
-	return $server->sql("select pgwire_trace.last_session('$application')");
+	return $server->of_run($run, "sent || ' sent, ' || unsent || ' unsent, '")
+	  . ($server->verdicts($run) || 'no divergence');
 }
 
 # ---- cancel requests ----
@@ -89,21 +48,20 @@ is($client->{error}{C}, '57014', 'cancels it');
 is($client->run('select 2'), 'TDCZ', 'the session goes on');
 $client->send_bytes(PgwireTrace::Client::terminate());
 $client->close;
-my $cancelled = last_session('cancelled');
+my $cancelled = $server->recorded('cancelled');
 
 set_nap($target, 20);
 for my $timing (qw(asap think))
 {
-	my $run = start("array[$cancelled], timing => '$timing', compare => 5");
+	my $run = $server->begin_run("array[$cancelled], timing => '$timing', compare => 5");
 
-	ends($run, 'finished', "$timing: a cancelled query");
+	$server->ends($run, 'finished', "$timing: a cancelled query");
 	is(outcome($run), '4 sent, 0 unsent, no divergence', "$timing: is cancelled again");
-	is($server->sql("select extract(epoch from finished_at - started_at) < 15"
-			  . " from pgwire_trace.replay_run where run_id = $run"), 't', "$timing: in time");
+	is($server->of_run($run, 'extract(epoch from finished_at - started_at) < 15'), 't', "$timing: in time");
 }
 set_nap($target, 0);
-my $run = start("array[$cancelled], timing => 'asap', compare => 5");
-ends($run, 'finished', 'a query that ends before it is cancelled');
+my $run = $server->begin_run("array[$cancelled], timing => 'asap', compare => 5");
+$server->ends($run, 'finished', 'a query that ends before it is cancelled');
 is(outcome($run), '3 sent, 1 unsent, 2:cancel_missed', 'its cancel request is not sent');
 is($server->sql("select captured ->> 'sqlstate', replayed ->> 'reason' from"
 		  . " pgwire_trace.replay_divergence where run_id = $run"),
@@ -111,12 +69,12 @@ is($server->sql("select captured ->> 'sqlstate', replayed ->> 'reason' from"
 is($server->sql("select state, reason from pgwire_trace.replay_run_session where run_id = $run"
 		  . " and session_id <> $cancelled"),
 	'lost|the exchange that it is to cancel was not in flight', 'the request says so too');
-$run = start("array[$cancelled], timing => 'asap', read_only => true");
-ends($run, 'finished', 'read-only');
+$run = $server->begin_run("array[$cancelled], timing => 'asap', read_only => true");
+$server->ends($run, 'finished', 'read-only');
 is(outcome($run), '3 sent, 1 unsent, 2:cancel_missed', 'a cancel request is no write');
 my $request = $server->sql("select session_id from pgwire_trace.session where end_reason = 'cancel_request'");
-$run = start("array[$request], timing => 'asap'");
-ends($run, 'finished', 'a cancel request alone');
+$run = $server->begin_run("array[$request], timing => 'asap'");
+$server->ends($run, 'finished', 'a cancel request alone');
 is($server->sql("select state, reason from pgwire_trace.replay_run_session where run_id = $run"),
 	'skipped|it is a cancel request for no exchange that is sent', 'is skipped');
 
@@ -138,8 +96,8 @@ $client->send_bytes(PgwireTrace::Client::message('F', pack('Nnnn', 1397, 1, 0, 1
 is($client->until_ready, 'VZ', 'FunctionCall');
 $client->send_bytes(PgwireTrace::Client::terminate());
 $client->close;
-$run = start("array[" . last_session('messages') . "], timing => 'asap', compare => 5");
-ends($run, 'finished', 'portals, Flush, FunctionCall');
+$run = $server->begin_run("array[" . $server->recorded('messages') . "], timing => 'asap', compare => 5");
+$server->ends($run, 'finished', 'portals, Flush, FunctionCall');
 is(outcome($run), '2 sent, 0 unsent, no divergence', 'are replayed as they were');
 
 # ---- timings ----
@@ -147,7 +105,7 @@ is(outcome($run), '2 sent, 0 unsent, no divergence', 'are replayed as they were'
 set_nap($server->node, 0);
 run_client([ 'psql', '-XAtq', $server->side_connstr . ' application_name=timed' ],
 	stdin => "select nap(0);\n\\! sleep 0.1\nselect nap(1);\n" . "\\! sleep 0.1\nselect 2;\n" x 12);
-my $timed = last_session('timed');
+my $timed = $server->recorded('timed');
 
 $target->safe_psql('postgres', 'create or replace function nap(n int) returns int language sql'
 	  . " as 'select n from pg_sleep(case n when 1 then 0.45 else 0 end)'");
@@ -157,9 +115,9 @@ $target->safe_psql('postgres', 'create or replace function nap(n int) returns in
 sub lateness
 {
 	my ($arguments) = @_;
-	my $timed_run = start("array[$timed], $arguments");
+	my $timed_run = $server->begin_run("array[$timed], $arguments");
 
-	ends($timed_run, 'finished', $arguments);
+	$server->ends($timed_run, 'finished', $arguments);
 	return split /\|/, $server->sql(<<"SQL");
 select round(max(target_late_ms) filter (where exchange_no = 3)),
        round(max(target_late_ms) filter (where exchange_no = 14)),
@@ -187,44 +145,43 @@ my $took = 'extract(epoch from finished_at - started_at)';
 set_nap($target, 0);
 for my $timing (qw(think schedule catch-up))
 {
-	$run = start("array[$timed], timing => '$timing', options => '{\"idle_max\": 1}'");
-	ends($run, 'finished', "$timing, idle_max");
-	is($server->sql("select $took < 1.2 from pgwire_trace.replay_run where run_id = $run"), 't',
+	$run = $server->begin_run("array[$timed], timing => '$timing', options => '{\"idle_max\": 1}'");
+	$server->ends($run, 'finished', "$timing, idle_max");
+	is($server->of_run($run, '(select extract(epoch from max(sent_at) - min(sent_at)) from'
+			  . ' pgwire_trace.replay_run_exchange e where e.run_id = r.run_id) < 1.2'), 't',
 		"$timing: where nobody does anything, time is skipped");
 }
-$run = start("array[$timed], timing => 'schedule', speed => 0.01");
+$run = $server->begin_run("array[$timed], timing => 'schedule', speed => 0.01");
 ok($server->wait_for("select sent >= 1 from pgwire_trace.replay_progress where run_id = $run"),
 	'a slow run');
 is($server->sql("select pgwire_trace.replay_set_speed($run, 100)"), 't', 'is made faster as it runs');
-ends($run, 'finished', 'made faster');
-is($server->sql("select $took < 20 from pgwire_trace.replay_run where run_id = $run"), 't',
-	'it is faster');
+$server->ends($run, 'finished', 'made faster');
+is($server->of_run($run, "$took < 20"), 't', 'it is faster');
 
 # ---- lag: whose it is ----
 
 # what the recorded answer took is a part of the schedule, five times as long here
 set_nap($target, 'case n when 1 then 1.5 else 0 end');
-$run = start("array[$timed], timing => 'think', speed => 0.2");
+$run = $server->begin_run("array[$timed], timing => 'think', speed => 0.2");
 # what the view shows is the lag of the last moments: looked for where no moment is missed
 my ($missed, undef, $why) = $server->try_sql("do \$\$ begin for i in 1 .. 1000 loop if (select target_late_ms >= 500"
 	  . " and late_ms < target_late_ms from pgwire_trace.replay_progress where run_id = $run) then return;"
 	  . " end if; perform pg_sleep(0.01); end loop; raise 'never'; end \$\$");
 is($missed, 0, 'a slow target is late, not the replayer') or diag($why);
 is($server->sql("select pgwire_trace.replay_cancel($run)"), 't', 'cancel');
-ends($run, 'cancelled', 'cancelled');
+$server->ends($run, 'cancelled', 'cancelled');
 set_nap($target, 0);
 
 # ---- rate of connections ----
 
 run_client([ 'psql', '-XAtq', $server->side_connstr . ' application_name=short' ], stdin => 'select 1')
   for 1 .. 6;
-last_session('short');
+$server->recorded('short');
 my $short = $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session"
 	  . " where application_name = 'short'");
-$run = start("array[$short], timing => 'asap', options => '{\"connect_rate\": 10, \"max_sessions\": 6}'");
-ends($run, 'finished', 'connect_rate');
-is($server->sql("select $took >= 0.5 from pgwire_trace.replay_run where run_id = $run"), 't',
-	'ten connections a second');
+$run = $server->begin_run("array[$short], timing => 'asap', options => '{\"connect_rate\": 10, \"max_sessions\": 6}'");
+$server->ends($run, 'finished', 'connect_rate');
+is($server->of_run($run, "$took >= 0.5"), 't', 'ten connections a second');
 
 # ---- lost connections ----
 
@@ -237,20 +194,20 @@ commit;
 execute p;
 select 4;
 SQL
-my $lossy = last_session('lossy');
+my $lossy = $server->recorded('lossy');
 set_nap($target, 'case n when 2 then 30 else 0 end');
 
 # Replays the session above and ends its backend while it naps.
 sub lose
 {
 	my ($options) = @_;
-	my $lossy_run = start("array[$lossy], timing => 'asap', options => '$options'");
+	my $lossy_run = $server->begin_run("array[$lossy], timing => 'asap', options => '$options'");
 
 	ok($target->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity"
 			  . " where query like 'select nap(2)%' and wait_event = 'PgSleep'"), 'it naps');
 	$target->safe_psql('postgres', "select pg_terminate_backend(pid) from pg_stat_activity"
 		  . " where query like 'select nap(2)%' and wait_event = 'PgSleep'");
-	ends($lossy_run, 'finished', "a lost connection, $options");
+	$server->ends($lossy_run, 'finished', "a lost connection, $options");
 	return $lossy_run;
 }
 $run = lose('{}');
@@ -265,22 +222,22 @@ is($server->sql("select state, reason from pgwire_trace.replay_run_session where
 
 # ---- a target that restarts ----
 
-$run = start("array[$lossy, $timed], timing => 'asap', options =>"
+$run = $server->begin_run("array[$lossy, $timed], timing => 'asap', options =>"
 	  . " '{\"reconnect\": true, \"connect_delay\": 50, \"connect_attempts\": 600}'");
 ok($target->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity"
 		  . " where query like 'select nap(2)%' and wait_event = 'PgSleep'"), 'it naps');
 set_nap($target, 0);
 $target->stop('immediate');
 $target->start;
-ends($run, 'finished', 'a target that was killed and came back');
+$server->ends($run, 'finished', 'a target that was killed and came back');
 is($server->sql("select string_agg(state, ' ') from pgwire_trace.replay_run_session where run_id = $run"),
 	'finished finished', 'the sessions went on');
 set_nap($target, 'case n when 2 then 30 else 0 end');
-$run = start("array[$lossy], timing => 'asap', options => '{\"reconnect\": true, \"connect_delay\": 10}'");
+$run = $server->begin_run("array[$lossy], timing => 'asap', options => '{\"reconnect\": true, \"connect_delay\": 10}'");
 ok($target->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity"
 		  . " where query like 'select nap(2)%' and wait_event = 'PgSleep'"), 'it naps');
 $target->stop('immediate');
-ends($run, 'finished', 'a target that was killed and stays away');
+$server->ends($run, 'finished', 'a target that was killed and stays away');
 is($server->sql("select state from pgwire_trace.replay_run_session where run_id = $run"), 'lost',
 	'its session is lost');
 $target->start;
@@ -293,12 +250,9 @@ append_to_file($script, "select 1;\nbegin;\nselect 2;\ncommit;\n");
 my ($status, undef, $err) = run_client([ 'pgbench', '-n', '-f', $script, '-c', '200', '-j', '1', '-t',
 		'3', $server->side_connstr . ' application_name=many' ]);
 is($status, 0, 'pgbench ran') or diag($err);
-# how much a session has is known when it has ended, which pgbench does not wait for
-ok($server->wait_for("select count(*) = 200 from pgwire_trace.session where application_name = 'many'"
-		  . " and exchange_count > 2 and ended_at is not null"), '200 sessions');
-my $many = $server->sql("select string_agg(session_id::text, ',') from pgwire_trace.session"
-	  . " where application_name = 'many' and exchange_count > 2");
-$run = start("array[$many], timing => 'asap', compare => 5, options => '{\"max_sessions\": 200}'");
+my $many = $server->sessions_of('many');
+is(scalar(split /,/, $many), 200, '200 sessions');
+$run = $server->begin_run("array[$many], timing => 'asap', compare => 5, options => '{\"max_sessions\": 200}'");
 my $most = 0;
 poll(sub {
 	my ($live, $state) = split /\|/, $server->sql("select sessions_live, state from"
@@ -306,7 +260,7 @@ poll(sub {
 	$most = $live if $live > $most;
 	return $state ne 'running' && $state ne 'planned';
 });
-ends($run, 'finished', '200 sessions at once');
+$server->ends($run, 'finished', '200 sessions at once');
 is(outcome($run), '2400 sent, 0 unsent, no divergence', 'all is sent, and the same');
 note("$most sessions were seen open at one time");
 
