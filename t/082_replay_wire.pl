@@ -52,6 +52,11 @@ is(verdicts($session, 4), '1:data 4:data', 'a changed row far behind what is kep
 $target->safe_psql('postgres', 'truncate copied; delete from big where i = 99999');
 is(verdicts($session, 2), '1:rows 4:rows', 'a missing one');
 
+# the data of a COPY that fails at once are sent behind its answer, as its client did not wait either
+$target->safe_psql('postgres', 'alter table copied rename to gone');
+is(verdicts($session, 1), '2:error_new 3:error_new<2', 'a COPY that fails at once');
+$target->safe_psql('postgres', 'alter table gone rename to copied');
+
 # ---- memory ----
 
 # Returns the most memory that the children of a worker had, in MB, when the run has ended.

@@ -219,7 +219,8 @@ CREATE FUNCTION pgwire_trace.replay_difference(captured jsonb, replayed jsonb) R
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog
 AS $$
-	SELECT CASE WHEN e.was IS NULL OR e.was IN ('nothing', e.now) THEN coalesce(e.now, 'nothing')
+	SELECT CASE WHEN e.was IS NULL OR e.was = 'nothing' OR (e.was = e.now AND $1 ? 'columns') THEN coalesce(e.now, 'nothing')
+		WHEN e.was = e.now THEN format('another %s', e.now)
 		ELSE format('was %s, is %s', e.was, coalesce(e.now, 'nothing')) END
 	FROM (SELECT pgwire_trace.replay_evidence($1), pgwire_trace.replay_evidence($2)) e (was, now)
 $$;

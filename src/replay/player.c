@@ -251,6 +251,9 @@ player_note_sent(Player *player)
 	player->sent++;
 	player->replay->progress.sent++;
 	order_sent(player, exchange);
+	if (player->pieces.count > 0)
+		judge_idle(
+		    player); /* an answer was there before the rest of it: a COPY that failed at once */
 }
 
 /*
