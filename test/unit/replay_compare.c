@@ -238,6 +238,26 @@ run_types(void)
 }
 
 /*
+ * Compares answers whose column comes in another format.
+ */
+static void
+run_format(void)
+{
+	uint8_t text[ANSWER_SIZE];
+	uint8_t binary[ANSWER_SIZE];
+	size_t len = build("T:,a", text);
+	CompareRules rules = {.level = 3};
+	Answer captured = {.bytes = {text, len}, .is_whole = true, .is_complete = true};
+	Answer replayed = {.bytes = {binary, len}, .is_whole = true, .is_complete = true};
+	char found[ANSWER_SIZE] = "";
+
+	build("T:,a", binary);
+	binary[len - 1] = 1;
+	compare_answers(&rules, &captured, &replayed, note, found);
+	check(strcmp(found, "1:shape") == 0, "another format is another shape");
+}
+
+/*
  * Compares answers of which only the columns are known.
  */
 static void
@@ -256,6 +276,9 @@ run_columns(void)
 	char found[ANSWER_SIZE] = "";
 
 	check(compare_answers(&rules, &captured, &replayed, note, found) == 0, "the same columns");
+	replayed.statement_count = 2;
+	compare_answers(&rules, &captured, &replayed, note, found);
+	replayed.statement_count = 1;
 	replayed.row_digest = 7;
 	compare_answers(&rules, &captured, &replayed, note, found);
 	replayed.row_set_digest = 7;
@@ -267,7 +290,8 @@ run_columns(void)
 	compare_answers(&rules, &captured, &replayed, note, found);
 	memcpy(replayed.sqlstate, "42P01", 5);
 	compare_answers(&rules, &captured, &replayed, note, found);
-	check(strcmp(found, "1:order_only 1:data 1:rows 1:transaction_state 1:error_new") == 0, found);
+	check(strcmp(found, "1:shape 1:order_only 1:data 1:rows 1:transaction_state 1:error_new") == 0,
+	      found);
 }
 
 /*
@@ -346,6 +370,7 @@ main(void)
 	}
 	run_types();
 	run_columns();
+	run_format();
 	run_hostile();
 	run_plan();
 	return finish();
