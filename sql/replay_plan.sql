@@ -65,7 +65,7 @@ SELECT pg_temp.exchange(-2, 0, kind => 'startup') \gset
 SELECT * FROM pg_temp.plan('{-2}');
 SELECT * FROM pg_temp.plan('{}');
 SAVEPOINT before;
-SELECT * FROM pgwire_trace.replay_plan('user=alice', '{-1, -999}');
+SELECT * FROM pgwire_trace.replay_plan('user=alice', '{-1, -9999}');
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO before;
 
@@ -129,6 +129,65 @@ SELECT * FROM pg_temp.plan('{-60}', 'read_only => true') WHERE item IN ('to send
 SELECT * FROM pg_temp.plan('{-60}', $$options => '{"rollback": true}'$$) WHERE item IN ('to send', 'filtered', 'skipped');
 SELECT * FROM pg_temp.plan('{-60,-18}', $$options => '{"session_authorization": true}'$$) WHERE item IN ('to send', 'filtered', 'skipped');
 
+-- read-only, of all versions: whatever could write, lock, or lift the mode is filtered, where it stands deep in a query too
+CREATE TEMP TABLE texts (no serial, writes boolean, query text);
+INSERT INTO texts (writes, query) SELECT true, unnest(ARRAY[
+    'insert into t values (1)', 'update t set a = 1', 'delete from t', 'truncate t', 'merge into t using s on true when matched then delete',
+    'with w as (insert into t values (1) returning a) select a from w', 'with w as (delete from t) select 1',
+    'with w as (merge into t using s on true when matched then delete returning a) select a from w',
+    'with w as (update t set a = 1 returning old.a) select a from w',
+    'with w as materialized (select 1), x as (update t set a = 1 returning a) table x',
+    'select (with w as (delete from t returning a) select count(*) from w)', 'select * from (with w as (delete from t returning a) select * from w) s',
+    'select 1 where exists (with w as (delete from t returning a) select 1 from w)', 'select 1 union (with w as (delete from t returning a) select a from w)',
+    'select * from t for update', 'select * from t for no key update', 'select * from t for share', 'select * from t for key share',
+    'select * from (select * from t for update skip locked) s', 'select 1 where 1 in (select a from t for share)', 'select 1 union all (select a from t for update nowait)',
+    'select array(select a from t for update)', 'select * from s, lateral (select * from t for update of t) x', 'with w as (select * from t for update) select 1',
+    'select 1 as a into n', 'select 1 into temp n', 'create table n as select 1', 'create materialized view n as select 1', 'create temp table n (a int)', 'create view v as select 1',
+    'explain analyze insert into t values (1)', 'explain (analyze) with w as (delete from t returning a) select a from w', 'explain (analyze off) delete from t',
+    'explain analyze create table n as select 1', 'explain (verbose, analyze true) select 1 into n', 'explain analyze select * from t for update',
+    'explain (analyze, serialize) delete from t returning a', 'explain analyze execute unseen', 'explain analyze declare c cursor for select * from t for update',
+    'explain analyze refresh materialized view v', 'explain (analyze, analyze false) delete from t',
+    'copy t from stdin', 'copy t from program $$true$$', 'copy t to program $$true$$', 'copy (select 1) to program $$true$$', 'copy t to $$/x$$', 'copy t from $$/x$$',
+    'copy (delete from t returning a) to stdout', 'copy (with w as (insert into t values (1) returning a) select a from w) to stdout', 'copy (select * from t for update) to stdout',
+    'copy (merge into t using s on true when matched then delete returning 1) to stdout', 'do $$begin end$$', 'call p()',
+    'prepare p as delete from t', 'prepare p as with w as (delete from t returning a) select a from w', 'execute p', 'execute unseen', 'prepare p as select 1; execute unseen',
+    'declare c cursor for select * from t for update', 'declare c cursor with hold for with w as (delete from t returning a) select a from w',
+    'listen c', 'notify c', 'notify c, $$x$$', 'unlisten c', 'lock t', 'lock table only t in access share mode nowait',
+    'set transaction_read_only = off', 'set local transaction_read_only to off', 'set default_transaction_read_only to default', 'set session default_transaction_read_only = 0',
+    'set "transaction_read_only" = off', 'set Transaction_Read_Only = off', 'reset transaction_read_only', 'reset default_transaction_read_only', 'reset all',
+    'set transaction read write', 'set local transaction isolation level serializable, read write', 'set session characteristics as transaction read write',
+    'set session characteristics as transaction read only', 'begin read write', 'begin transaction isolation level repeatable read read write', 'start transaction read write',
+    'begin; set transaction read write', 'select 1; begin read write', 'set role r', 'set local role none', 'reset role', 'set session authorization r', 'reset session authorization',
+    'select set_config($$transaction_read_only$$, $$off$$, true)', 'select pg_catalog.set_config($$DEFAULT_transaction_read_only$$, $$off$$, false) from t',
+    'select set_config(a, b, false) from t', 'select set_config($$x$$ || $$$$, $$off$$, false)', 'select set_config(setting_name => $$role$$, new_value => $$r$$, is_local => false)',
+    'values (set_config($$role$$, $$r$$, false))', 'select 1 order by set_config($$role$$, $$r$$, false)', 'select set_config($1, $$off$$, false)',
+    'select set_config(variadic array[$$role$$])', 'select set_config()',
+    'update pg_settings set setting = $$off$$ where name = $$transaction_read_only$$', 'discard all', 'discard plans', 'alter system set work_mem = 1', 'alter database d set work_mem = 1',
+    'vacuum', 'vacuum (analyze) t', 'analyze', 'cluster', 'reindex table t', 'refresh materialized view v', 'load $$x$$', 'checkpoint', 'security label on table t is $$x$$',
+    'comment on table t is $$x$$', 'import foreign schema s from server f into public', 'grant select on t to r', 'create function f() returns int language sql as $$select 1$$',
+    'prepare transaction $$x$$', 'commit prepared $$x$$', 'rollback prepared $$x$$', 'set constraints all deferred', 'alter table t add a int', 'drop table t', 'reassign owned by a to b',
+    'create database d', 'create subscription s connection $$x$$ publication p', 'select 1; select is nonsense; select 2', 'wait for lsn $$0/0$$',
+    'select ''\'';delete from t; --''', 'select E''' || U&'\00e4' || '\''; delete from t; --', 'select 1; delete from t', 'select 1;;; truncate t;']);
+INSERT INTO texts (writes, query) SELECT false, unnest(ARRAY[
+    '', ';', '-- delete', 'select 1', 'table t', 'values (1), (2)', 'select * from t where a in (select a from s) group by grouping sets ((), a) order by 1 limit 1',
+    'with recursive w as (select 1 union all select 2 from w) search depth first by a set b select * from w', 'select xmlforest(a as b), coalesce(a, 1), case a when 1 then 2 end from t',
+    'select 1 as "insert", ''delete from t'', $$update t$$ /* truncate */', 'explain delete from t', 'explain analyze select 1', 'explain (costs off, analyze) table t',
+    'explain create table n as select 1', 'copy t to stdout', 'copy (select 1) to stdout (format csv)', 'copy (values (1)) to stdout',
+    'prepare r as select 1; execute r', 'prepare r (int) as select $1; execute r(1); explain analyze execute r(1)', 'deallocate r', 'deallocate all',
+    'declare c cursor with hold for select 1', 'fetch all c', 'move 2 in c', 'close c', 'close all', 'begin', 'begin read only', 'start transaction isolation level serializable, read only, deferrable',
+    'commit', 'end and chain', 'rollback', 'abort', 'savepoint s', 'release s', 'rollback to s', 'set transaction isolation level serializable', 'set transaction read only', 'set transaction snapshot $$0-1$$',
+    'set search_path = x', 'set local work_mem to $$1MB$$', 'reset work_mem', 'set names $$utf8$$', 'set time zone $$UTC$$', 'show all', 'show transaction_read_only',
+    'select set_config($$search_path$$, $$$$, false)', 'select pg_catalog.set_config($$a.b$$, $1, true)', 'select set_configs($$role$$)',
+    'select E''a\n'', ''C:\dir'', ''' || U&'\00e4' || '''']);
+SELECT count(pg_temp.session(-1000 - no, 61)) > 150 AS many, count(pg_temp.exchange(-1000 - no, 1, pg_temp.query(query))) FROM texts;
+-- neither of these lists has a row
+SELECT query AS "is sent" FROM texts, pg_temp.plan(ARRAY[-1000 - no], 'read_only => true') WHERE writes AND item = 'to send' AND exchanges <> 0;
+SELECT query AS "is not sent" FROM texts, pg_temp.plan(ARRAY[-1000 - no], 'read_only => true') WHERE NOT writes AND item = 'to send' AND exchanges <> 1;
+-- a function call by its OID
+SELECT pg_temp.session(-999, 62) \gset
+SELECT pg_temp.exchange(-999, 1, pg_temp.message('F', int4send(953), '\x00000000', '\x0000')) \gset
+SELECT item, reason, exchanges FROM pg_temp.plan('{-999}', 'read_only => true') WHERE item IN ('to send', 'filtered');
+
 -- rules about noise
 INSERT INTO pgwire_trace.query_text (query_hash, query, normalised, normalised_hash, first_seen, last_used)
 VALUES (-1, NULL, 'select now()', -1, '2001-01-01', '2001-01-01'), (-2, 'select now() ', 'select now()', -1, '2001-01-01', '2001-01-01');
@@ -143,7 +202,7 @@ SELECT item, exchanges FROM pg_temp.plan('{-70}', 'compare => 3') WHERE item = '
 SELECT pg_temp.session(-80, 80), pg_temp.session(-81, 81, end_reason => 'cancel_request'), pg_temp.session(-82, 81, end_reason => 'cancel_request'),
     pg_temp.session(-83, 81, end_reason => 'cancel_request') \gset
 SELECT pg_temp.exchange(-80, 1), pg_temp.exchange(-81, 0, kind => 'cancel', second => 2, cancelled => -80),
-    pg_temp.exchange(-82, 0, kind => 'cancel', second => 1.5, cancelled => -80), pg_temp.exchange(-83, 0, kind => 'cancel', cancelled => -999) \gset
+    pg_temp.exchange(-82, 0, kind => 'cancel', second => 1.5, cancelled => -80), pg_temp.exchange(-83, 0, kind => 'cancel', cancelled => -9999) \gset
 SELECT * FROM pg_temp.plan('{-80}') WHERE item IN ('captured', 'to send', 'skipped');
 SELECT * FROM pg_temp.plan('{-81}') WHERE item IN ('captured', 'to send', 'skipped');
 SELECT * FROM pg_temp.plan('{-83}') WHERE item IN ('captured', 'to send', 'skipped');
