@@ -73,8 +73,7 @@ finish(void *arg, bool is_sent, const char *answer)
 	Cancel **at = &replay->cancels;
 	char reason[LINK_TEXT / 2];
 
-	snprintf(reason, sizeof(reason), "the target did not take the cancel request: %s",
-	         answer[0] ? answer : "no answer in time");
+	snprintf(reason, sizeof(reason), "the target did not take the cancel request: %s", answer);
 	report(replay, cancel->session_id, cancel->exchange_no, cancel->sent_at,
 	       is_sent ? NULL : reason);
 	while (*at != cancel)

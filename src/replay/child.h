@@ -93,7 +93,7 @@ typedef struct Aside
 
 #define HELPER_ANSWER 2048 /* bytes, with a zero at the end */
 
-/* What a helper does.  It answers a text, and whether all went well. */
+/* What a helper does.  It answers a text, never an empty one, and whether all went well. */
 typedef bool (*HelperMain)(void *arg, char *answer, size_t size);
 typedef void (*HelperEnded)(void *arg, bool good, const char *answer);
 

@@ -87,15 +87,35 @@ helper_start(Replay *replay, int64_t timeout_us, HelperMain run, HelperEnded end
  * Tells whether a helper has ended, and how.
  */
 static bool
-has_ended(const Helper *helper, bool *good)
+has_ended(const Helper *helper, int *status)
 {
-	int status;
-	pid_t pid = waitpid(helper->pid, &status, WNOHANG);
+	pid_t pid = waitpid(helper->pid, status, WNOHANG);
 
 	if (pid == 0 || (pid < 0 && errno == EINTR))
 		return false;
-	*good = pid == helper->pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (pid < 0)
+		*status = -1; /* nobody knows */
 	return true;
+}
+
+/*
+ * Takes what a helper has said; or why it said nothing.
+ */
+static void
+take_answer(Helper *helper, int status)
+{
+	char answer[HELPER_ANSWER];
+	ssize_t got = read(helper->answer, answer, sizeof(answer) - 1);
+
+	while (got > 0 && answer[got - 1] == '\n') /* as libpq ends its messages */
+		got--;
+	answer[got > 0 ? got : 0] = '\0';
+	close(helper->answer);
+	if (got <= 0)
+		strcpy(answer, WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM
+		                   ? "no answer in time"
+		                   : "the process that was to ask has died");
+	helper->ended(helper->arg, WIFEXITED(status) && WEXITSTATUS(status) == 0, answer);
 }
 
 /*
@@ -106,26 +126,21 @@ on_child(evutil_socket_t fd, short what, void *arg)
 {
 	Replay *replay = arg;
 	Helper **at = &replay->helpers;
-	char answer[HELPER_ANSWER];
-	bool good;
+	int status;
 
 	(void) fd;
 	(void) what;
 	while (*at)
 	{
 		Helper *helper = *at;
-		ssize_t got;
 
-		if (!has_ended(helper, &good))
+		if (!has_ended(helper, &status))
 		{
 			at = &helper->next;
 			continue;
 		}
 		*at = helper->next;
-		got = read(helper->answer, answer, sizeof(answer) - 1);
-		answer[got > 0 ? got : 0] = '\0';
-		close(helper->answer);
-		helper->ended(helper->arg, good, answer);
+		take_answer(helper, status);
 		free(helper);
 		at = &replay->helpers; /* others may have been started */
 	}

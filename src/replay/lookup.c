@@ -104,7 +104,7 @@ take_answer(void *arg, bool good, const char *answer)
 	name->is_good = good;
 	name->answered_at = name->asked_at;
 	name->known_at = clock_monotonic();
-	snprintf(name->answer, sizeof(name->answer), "%s", answer[0] ? answer : "no answer in time");
+	snprintf(name->answer, sizeof(name->answer), "%s", answer);
 	start_wanted(replay);
 	for (Player *player = replay->sessions; player; player = next)
 	{

@@ -52,6 +52,9 @@ typedef struct Client
 } Client;
 
 static const uint8_t login_answer[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I'};
+static const uint8_t login_and_more[] = "R\0\0\0\10\0\0\0\0Z\0\0\0\5I"
+                                        "S\0\0\0\x0fTimeZone\0x\0"
+                                        "N\0\0\0\x14SNOTICE\0Mhello\0\0";
 static const uint8_t query_answer[] =
     "T\0\0\0\x1a\0\1a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
     "D\0\0\0\x0b\0\1\0\0\0\1x"
@@ -112,7 +115,8 @@ serve(Client *client, int fd, int *logged_in)
 		{
 			client->logged_in = true;
 			++*logged_in;
-			if (write(fd, login_answer, sizeof(login_answer)) < 0)
+			if (client->mode == 'a' ? write(fd, login_and_more, sizeof(login_and_more) - 1) < 0
+			                        : write(fd, login_answer, sizeof(login_answer)) < 0)
 				return false;
 		}
 		else if (type == 'X')
@@ -136,7 +140,7 @@ serve(Client *client, int fd, int *logged_in)
 			return false;
 		else if (client->mode == 'w')
 			client->is_served = true;
-		else if (client->mode == 'g')
+		else if (client->mode == 'g' || client->mode == 'a')
 			client->is_asking = true;
 	}
 	return true;

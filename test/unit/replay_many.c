@@ -8,6 +8,7 @@
  */
 #include <sys/un.h>
 
+#include "journal/clock.h"
 #include "replay_harness.h"
 
 #define SESSIONS 1500
@@ -176,6 +177,46 @@ run_few_files(void)
 }
 
 /*
+ * Replays sessions that connect again, no more often than so many times a second.
+ */
+static void
+run_rate(void)
+{
+	ReplaySettings settings = make_settings("rate", ORDERING_NONE);
+	int64_t begin = clock_monotonic();
+	int64_t took;
+	Heard heard;
+	char what[256];
+
+	settings.reconnects = true;
+	settings.connect_attempts = 2;
+	settings.connect_rate = 100;
+	write_plan(settings.plan_path, 30, 1, 1);
+	heard = run_child(&settings, "wears_out");
+	took = (clock_monotonic() - begin) / 1000;
+	snprintf(what, sizeof(what), "60 connections, 100 a second: sent %d, answered %d, %d ms",
+	         heard.sent, heard.answered, (int) took);
+	check(heard.is_done && heard.answered == 30 * EXCHANGES / 2 && took >= 580, what);
+}
+
+/*
+ * Replays sessions whose target has more to say behind its login, in the same breath.
+ */
+static void
+run_talkative(void)
+{
+	ReplaySettings settings = make_settings("talkative", ORDERING_NONE);
+	Heard heard;
+	char what[256];
+
+	write_plan(settings.plan_path, 3, 1, 1);
+	heard = run_child(&settings, "and_more");
+	snprintf(what, sizeof(what), "more behind the login: sent %d, answered %d, differences %d",
+	         heard.sent, heard.answered, heard.differences);
+	check(heard.is_done && heard.answered == 3 * EXCHANGES && heard.differences == 0, what);
+}
+
+/*
  * Cancels a replay before its first session has begun: none begins.
  */
 static void
@@ -224,6 +265,8 @@ main(void)
 	tells_types = false;
 	run_again();
 	run_few_files();
+	run_rate();
+	run_talkative();
 	run_cancelled();
 	run_bad("nonsense", VERDICT_SESSION_LOST);
 	run_bad("closes", VERDICT_SESSION_LOST);

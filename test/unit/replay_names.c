@@ -99,6 +99,8 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 	if (strcmp(name, "hang.test") == 0)
 		for (;;)
 			pause();
+	if (strcmp(name, "dies.test") == 0)
+		raise(SIGKILL);
 	if (strcmp(name, "slow.test") == 0)
 		be_slow();
 	if (strcmp(name, "several.test") == 0)
@@ -234,6 +236,7 @@ run_lists(void)
 {
 	static const char *const several[] = {"host=several.test"};
 	static const char *const none[] = {"host=none.test"};
+	static const char *const dies[] = {"host=dies.test"};
 	static const char *const given[] = {"host=none.test hostaddr=127.0.0.1"};
 	char lists[3][256];
 	const char *where[3] = {lists[0], lists[1], lists[2]};
@@ -244,6 +247,8 @@ run_lists(void)
 	run("several addresses", &settings, 20, several, 1, &(Expected){20 * EXCHANGES, 0, 1, NULL});
 	run("no such name", &settings, 2, none, 1,
 	    &(Expected){0, 2, 6, "host name \"none.test\" to address: Name or service not known"});
+	run("a resolver that dies", &settings, 2, dies, 1,
+	    &(Expected){0, 2, 6, "\"dies.test\" to address: the process that was to ask has died"});
 	run("an address beside the name", &settings, 2, given, 1,
 	    &(Expected){2 * EXCHANGES, 0, 0, NULL});
 	snprintf(lists[0], sizeof(lists[0]), "host=none.test,%s,good.test port=1,1,%d", directory,
