@@ -107,9 +107,11 @@ TAP_TESTS = \
 
 # Several tests run at a time. These take longest and begin first, or another would wait for them
 # at the end.
-LONG_TESTS = versions t/023_keeping.pl t/010_ddl.pl t/041_startup.pl \
-	t/054_tls_material.pl t/015_replication.pl t/053_limits.pl t/030_supervisor.pl t/008_hostile.pl \
-	t/033_parts.pl fuzz t/081_replay_runs.pl t/043_hba_tls.pl t/047_defaults.pl t/035_bytes.pl
+LONG_TESTS = versions t/080_replay.pl t/084_replay_resume.pl t/023_keeping.pl t/015_replication.pl \
+	t/090_hostile_target.pl t/081_replay_runs.pl t/082_replay_wire.pl t/041_startup.pl \
+	t/054_tls_material.pl t/088_replay_order.pl t/010_ddl.pl t/008_hostile.pl t/061_values.pl \
+	t/086_replay_lines.pl t/087_replay_plan.pl t/017_diff.pl t/053_limits.pl t/030_supervisor.pl \
+	t/035_bytes.pl t/033_parts.pl t/043_hba_tls.pl t/047_defaults.pl fuzz
 # These measure how late something is, and run by themselves at the end.
 ALONE_TESTS = t/083_replay_network.pl
 

@@ -5,49 +5,15 @@ use strict;
 use warnings;
 
 use PgwireTrace qw(poll run_client);
+use PgwireTrace::Replay;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace->start('replay_plan',
-	conf => "wal_level = logical\nmax_wal_senders = 2\n");
-my $target = PostgreSQL::Test::Cluster->new('replay_plan_target');
-
-$target->init;
-$target->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'pgwire_trace'\npgwire_trace.port = 0\nmax_connections = 50\n");
-$target->start;
-$target->safe_psql('postgres', 'alter database postgres set pgwire_trace.allow_replay = on');
-
-my $conninfo = 'host=' . $target->host . ' port=' . $target->port . ' dbname=postgres';
-
-# Starts a replay and waits for its end; returns its number.
-sub replay
-{
-	my ($arguments, $where) = @_;
-	my $run = $server->sql('select pgwire_trace.replay_start($$' . ($where // $conninfo) . "\$\$, $arguments)");
-
-	is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', "run $run ends");
-	is($server->sql("select state from pgwire_trace.replay_run where run_id = $run"), 'finished',
-		"run $run finishes")
-	  or diag($server->sql("select * from pgwire_trace.replay_run where run_id = $run"));
-	return $run;
-}
-
-# Returns the verdicts of a run.
-sub verdicts
-{
-	my ($run) = @_;
-	return $server->sql("select coalesce(string_agg(exchange_no || ':' || verdict, ' ' order by session_id,"
-		  . " exchange_no), '') from pgwire_trace.replay_divergence where run_id = $run");
-}
-
-# Returns the session that was recorded last.
-sub recorded
-{
-	ok($server->flush, 'recorded');
-	return $server->sql('select pgwire_trace.last_session()');
-}
+my $server = PgwireTrace::Replay->start('replay_plan',
+	conf => "wal_level = logical\nmax_wal_senders = 2\n", target => "max_connections = 50\n");
+my $target = $server->target;
+my $conninfo = $server->conninfo;
 
 # ---- from the middle of a session ----
 
@@ -78,12 +44,12 @@ say(PgwireTrace::Client::query($_)) for 'prepare q as select 2', 'execute q';
 say(PgwireTrace::Client::parse('select 4', 's3') . PgwireTrace::Client::bind_portal(statement => 's3') . PgwireTrace::Client::execute()
 	  . PgwireTrace::Client::sync_message());
 $client->send_bytes(PgwireTrace::Client::terminate());
-my $middle = recorded();
-my $run = replay("array[$middle], since => '$since', timing => 'asap', compare => 5");
+my $middle = $server->recorded;
+my $run = $server->replay("array[$middle], since => '$since', timing => 'asap', compare => 5");
 
-is($server->sql("select captured, sent, filtered, unsent from pgwire_trace.replay_run where run_id = $run"),
+is($server->of_run($run, 'captured, sent, filtered, unsent'),
 	'18|6|12|0', 'what began before is filtered');
-is(verdicts($run), '', 'settings and statements of before are there');
+is($server->verdicts($run), '', 'settings and statements of before are there');
 is($server->sql("select outcome, reason, count(*) from pgwire_trace.replay_run_exchange where run_id = $run"
 		  . " and outcome <> 'sent' group by 1, 2"), 'filtered|it began outside of the time range|12',
 	'the reason is told');
@@ -99,8 +65,8 @@ for my $discard ('discard all', 'deallocate all')
 	say(PgwireTrace::Client::query($_)) for "select date '2026-11-21'", 'prepare d as select 3', 'execute d';
 	say(PgwireTrace::Client::parse('select 4', 'd2') . PgwireTrace::Client::sync_message());
 	$client->send_bytes(PgwireTrace::Client::terminate());
-	$run = replay("array[" . recorded() . "], since => '$from', timing => 'asap', compare => 5");
-	is(verdicts($run), '', "what was before $discard is forgotten");
+	$run = $server->replay("array[" . $server->recorded . "], since => '$from', timing => 'asap', compare => 5");
+	is($server->verdicts($run), '', "what was before $discard is forgotten");
 }
 
 # ---- a statement that was parsed before recording began ----
@@ -115,12 +81,12 @@ select(undef, undef, undef, 0.1);
 say(PgwireTrace::Client::bind_portal(statement => 'early', values => ['it']) . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message());
 say(PgwireTrace::Client::query('select 2'));
 $client->send_bytes(PgwireTrace::Client::terminate());
-my $early = recorded();
+my $early = $server->recorded;
 is($server->sql("select count(*) from pgwire_trace.messages($early) where name = 'Parse'"), '0',
 	'its Parse is not in the record');
-$run = replay("array[$early], timing => 'asap', compare => 5");
-is(verdicts($run), '', 'a statement that nobody recorded is prepared from its text');
-is($server->sql("select sent >= 2 and unsent = 0 from pgwire_trace.replay_run where run_id = $run"), 't', 'and sent');
+$run = $server->replay("array[$early], timing => 'asap', compare => 5");
+is($server->verdicts($run), '', 'a statement that nobody recorded is prepared from its text');
+is($server->of_run($run, 'sent >= 2 and unsent = 0'), 't', 'and sent');
 
 # ---- other users ----
 
@@ -129,16 +95,16 @@ $_->safe_psql('postgres', 'create role carla login; create table hers (a int); g
 run_client([ 'psql', '-XAtq', $server->side_connstr . ' user=carla' ], stdin =>
 	"select current_user, session_user;\nselect * from hers;\ndelete from hers;\nreset session authorization;\n"
 	  . "discard all;\nselect set_config('session_authorization', 'x', false);\nselect current_user;\n");
-my $carlas = recorded();
+my $carlas = $server->recorded;
 my $options = 'options => \'{"session_authorization": true}\'';
-$run = replay("array[$carlas], timing => 'asap', compare => 5, $options");
-is(verdicts($run), '', 'she is herself, and may what she might');
-is($server->sql("select sent, skipped from pgwire_trace.replay_run where run_id = $run"), '4|3',
+$run = $server->replay("array[$carlas], timing => 'asap', compare => 5, $options");
+is($server->verdicts($run), '', 'she is herself, and may what she might');
+is($server->of_run($run, 'sent, skipped'), '4|3',
 	'what would end that is skipped');
 is($server->sql("select count(*) from pgwire_trace.replay_run_exchange where run_id = $run"
 		  . " and reason like 'it would not be its user%'"), '3', 'with the reason');
 $target->safe_psql('postgres', 'create role weak login');
-$run = replay("array[$carlas], timing => 'asap', compare => 5, $options", "$conninfo user=weak");
+$run = $server->replay("array[$carlas], timing => 'asap', compare => 5, $options", "$conninfo user=weak");
 is($server->sql("select state, sent, unsent, reason from pgwire_trace.replay_run_session where run_id = $run"),
 	'lost|0|4|what goes before its exchanges failed on the target', 'who is no superuser there cannot');
 
@@ -155,18 +121,18 @@ $client->until_ready(3);
 say(PgwireTrace::Client::query('select slow()'));
 say(PgwireTrace::Client::query('select 4'));
 $client->send_bytes(PgwireTrace::Client::terminate());
-my $shelf = recorded();
-is(verdicts(replay("array[$shelf], timing => 'asap', compare => 5")), '', 'no change, no verdict');
+my $shelf = $server->recorded;
+is($server->verdicts($server->replay("array[$shelf], timing => 'asap', compare => 5")), '', 'no change, no verdict');
 $target->safe_psql('postgres', 'drop table shelf');
-$run = replay("array[$shelf], timing => 'asap', compare => 1");
-is(verdicts($run), '1:error_new 2:skipped', 'what the target passed over in a pipeline');
+$run = $server->replay("array[$shelf], timing => 'asap', compare => 1");
+is($server->verdicts($run), '1:error_new 2:skipped<1', 'what the target passed over in a pipeline');
 is($server->sql("select string_agg(coalesce(caused_by_exchange_no::text, 'root'), ' ' order by exchange_no)"
 		  . " from pgwire_trace.replay_divergence where run_id = $run"), 'root 1', 'has its cause');
 $target->safe_psql('postgres', q(create table shelf (a int); insert into shelf values (1);
 	create or replace function slow() returns int language sql as 'select 1 from pg_sleep(30)'));
-$run = replay("array[$shelf], timing => 'asap', options => '{\"exchange_timeout\": 300}'");
-is(verdicts($run), '4:timeout 5:session_lost', 'no answer in time');
-is($server->sql("select root_divergences from pgwire_trace.replay_run where run_id = $run"), '1', 'is the root of that');
+$run = $server->replay("array[$shelf], timing => 'asap', options => '{\"exchange_timeout\": 300}'");
+is($server->verdicts($run), '4:timeout 5:session_lost<4', 'no answer in time');
+is($server->of_run($run, 'root_divergences'), '1', 'is the root of that');
 is($server->sql("select state, captured, sent, unsent from pgwire_trace.replay_run_session where run_id = $run"),
 	'lost|5|4|1', 'ends the session');
 
@@ -180,9 +146,9 @@ say(PgwireTrace::Client::query($_))
 	'begin', 'savepoint s', 'declare c cursor with hold for select * from origin', 'commit', 'fetch c',
 	'select a from fact');
 $client->send_bytes(PgwireTrace::Client::terminate());
-my $roots = recorded();
+my $roots = $server->recorded;
 $target->safe_psql('postgres', 'drop table origin; update fact set a = 2');
-$run = replay("array[$roots], timing => 'asap', compare => 4");
+$run = $server->replay("array[$roots], timing => 'asap', compare => 4");
 is($server->sql("select string_agg(exchange_no || ':' || verdict || coalesce('<' || caused_by_exchange_no, ''), ' '"
 		  . " order by exchange_no, statement_no) from pgwire_trace.replay_divergence where run_id = $run"),
 	'1:error_new 2:data 3:error_new<1 4:error_new 5:data 6:error_new<4 9:error_new 10:shape<9 11:error_new<9 12:data',
@@ -199,7 +165,7 @@ is($server->sql("select string_agg(concat_ws(' ', item, reason, sessions, exchan
   or diag($server->sql("select * from $plan, array[$shelf, $middle, $carlas], since => '$since')"));
 like($server->sql("select reason from $plan, array[$middle]) where item = 'duration'"), qr/^\d+\.\d{3} s$/, 'how long it takes');
 run_client([ 'psql', '-XAtq', $server->side_connstr . ' replication=database', '-c', 'identify_system' ]);
-my $replication = recorded();
+my $replication = $server->recorded;
 is($server->sql("select item, reason, exchanges from $plan, array[$replication]) where item = 'skipped'"),
 	'skipped|it is a replication connection|1', 'replication is not replayed');
 
@@ -289,9 +255,9 @@ say($pieces->('select 1', 'd2'));
 say(PgwireTrace::Client::bind_portal(statement => 'd2') . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message());
 push @cases, [ 'function call', 0 ], [ 'parse delete', 0 ], [ 'bind delete', 0 ], [ 'parse select', 1 ], [ 'bind select', 1 ];
 $client->send_bytes(PgwireTrace::Client::terminate());
-my $mixed = recorded();
-$run = replay("array[$mixed], timing => 'asap', compare => 0, read_only => true");
-is($server->sql("select sent, filtered, unsent, skipped from pgwire_trace.replay_run where run_id = $run"),
+my $mixed = $server->recorded;
+$run = $server->replay("array[$mixed], timing => 'asap', compare => 0, read_only => true");
+is($server->of_run($run, 'sent, filtered, unsent, skipped'),
 	join('|', scalar(grep { $_->[1] } @cases), scalar(grep { !$_->[1] } @cases), 0, 0), 'read-only: so many are sent');
 my %sent = map { $_ => 1 } split /\n/,
   $server->sql("select exchange_no from pgwire_trace.replay_run_exchange where run_id = $run and outcome = 'sent'");
@@ -307,8 +273,8 @@ $since = $server->sql('select clock_timestamp()');
 say(PgwireTrace::Client::parse('select 1', 'sly') . PgwireTrace::Client::sync_message());
 say(PgwireTrace::Client::bind_portal(statement => 'sly') . PgwireTrace::Client::execute() . PgwireTrace::Client::sync_message());
 $client->send_bytes(PgwireTrace::Client::terminate());
-my $sly = recorded();
-$run = replay("array[$sly], since => '$since', timing => 'asap', compare => 0, read_only => true");
+my $sly = $server->recorded;
+$run = $server->replay("array[$sly], since => '$since', timing => 'asap', compare => 0, read_only => true");
 is($server->sql("select string_agg(exchange_no || coalesce(sqlstate, ''), ' ' order by exchange_no) from"
 		  . " pgwire_trace.replay_run_exchange where run_id = $run and outcome = 'sent'"), '2 3',
 	'a name means what was sent under it');
@@ -340,7 +306,7 @@ SQL
 	return $state eq 'finished' || $wrong;
 });
 is($wrong, '', "counts add up, looked at $polls times (" . join(', ', sort keys %seen) . ')');
-is($server->sql("select skipped, unsent, sent > 6000 from pgwire_trace.replay_run where run_id = $run"), '8|0|t', 'at the end too');
+is($server->of_run($run, 'skipped, unsent, sent > 6000'), '8|0|t', 'at the end too');
 
 # ---- who may, and what is said ----
 
@@ -367,7 +333,7 @@ my (undef, undef, $error) =
   $server->try_sql("select pgwire_trace.replay_start('host=x password=topsecret port=y = z')");
 like($error, qr/invalid connection string/, 'a bad target');
 unlike($error =~ s/^STATEMENT.*|^LINE.*//mgr, qr/topsecret/, 'is refused without its password');
-$run = replay("array[$three], timing => 'asap'", "$conninfo password=topsecret sslpassword=topsecret");
+$run = $server->replay("array[$three], timing => 'asap'", "$conninfo password=topsecret sslpassword=topsecret");
 is($server->sql("select count(*) from pgwire_trace.replay_run_state r where r::text like '%topsecret%'"), '0',
 	'no password is in the rows of a run');
 unlike($server->sql("select pgwire_trace.replay_report($run)"), qr/topsecret/, 'nor in its report');
