@@ -21,13 +21,13 @@ Common replay_common;
 static size_t
 size_of(size_t places)
 {
-	return sizeof(CommonState) + COMMON_LANES * places * sizeof(_Atomic bool);
+	return sizeof(CommonState) + COMMON_LANES * places;
 }
 
 /*
  * Returns where it says whether a place is past.
  */
-static _Atomic bool *
+static _Atomic uint8_t *
 past_at(const Common *common, uint32_t lane, uint32_t place)
 {
 	return &common->state->is_past[lane * common->places + place];
@@ -178,20 +178,26 @@ common_woken(const Common *common)
 bool
 common_is_past(const Common *common, uint32_t lane, uint32_t place)
 {
-	return atomic_load(past_at(common, lane, place));
+	return atomic_load(past_at(common, lane, place)) != 0;
 }
 
 /*
- * Says that a place is past, then looks who waits for it.
+ * Says that a place is past, then looks who waits for it.  Who does is idle no longer,
+ * whatever it has said, even if it takes its time to wake up.
  */
 void
 common_pass(Common *common, uint32_t lane, uint32_t place)
 {
-	if (atomic_exchange(past_at(common, lane, place), true))
+	CommonState *state = common->state;
+
+	if (atomic_exchange(past_at(common, lane, place), 1))
 		return; /* whoever was first wakes */
 	for (uint32_t i = 0; i < common->child_count; i++)
-		if (i != common->own && atomic_load(&common->state->children[i].awaited[lane]) == place)
+		if (i != common->own && atomic_load(&state->children[i].awaited[lane]) == place)
+		{
+			atomic_store(&state->children[i].idle_until, COMMON_BUSY);
 			common_wake(common, i);
+		}
 }
 
 /*

@@ -33,7 +33,7 @@
 #define REPLAY_MAX_CHILDREN 64
 #define COMMON_LANES 2
 #define COMMON_NOWHERE UINT32_MAX /* no place is awaited */
-#define COMMON_BUSY INT64_MIN /* somebody is at work, or waits for something else than the clock */
+#define COMMON_BUSY INT64_MIN     /* somebody is at work */
 
 /* What a child says of itself; each has a cache line of its own. */
 typedef struct CommonChild
@@ -49,7 +49,7 @@ typedef struct CommonState
 	_Atomic uint32_t begun;       /* sessions; they begin in the plan's order */
 	_Atomic uint32_t live;        /* sessions that are open */
 	CommonChild children[REPLAY_MAX_CHILDREN];
-	_Atomic bool is_past[]; /* by lane, by place */
+	_Atomic uint8_t is_past[]; /* by lane, by place: not 0 */
 } CommonState;
 
 /* The mapping as one of the processes sees it. */
@@ -101,7 +101,7 @@ common_wake_fd(const Common *common)
 /* Puts the clock forward, unless somebody else has; the span is from what it was then. */
 extern bool common_put_forward(Common *common, int64_t before, int64_t span);
 
-/* Says until when this child has nothing to do. */
+/* Says until when this child has nothing to do, unless one of the others passes what it awaits. */
 extern void common_say_idle(Common *common, int64_t until);
 
 /* Returns until when no child has anything to do. */

@@ -336,8 +336,8 @@ schedule_is_due(Player *player)
 }
 
 /*
- * Finds when a session wants to go on.  False: something of it is in flight, or
- * waits for something else than the clock.
+ * Finds when a session wants to go on.  False: something of it is in flight.  Who waits
+ * for its turn is idle: it goes on when another one does.
  */
 static bool
 find_next(const Player *player, int64_t *next)
@@ -347,8 +347,9 @@ find_next(const Player *player, int64_t *next)
 	if (player->state != PLAYER_RUNNING || player->aside.kind != ASIDE_NONE ||
 	    player->is_cancelling || player->is_queued || player->done < player->at)
 		return false;
-	if (player->at < player->plan->count &&
-	    (moment->sent != 0 || moment->ready < 0 || player->is_waiting))
+	if (player->is_waiting)
+		return true;
+	if (player->at < player->plan->count && (moment->sent != 0 || moment->ready < 0))
 		return false;
 	if (player->at < player->plan->count && moment->due < *next)
 		*next = moment->due;
@@ -388,8 +389,10 @@ schedule_look(Replay *replay)
 
 /*
  * Skips what idle_max does not allow: where every session, of all children, waits for
- * the clock, it is put forward.  A child that said it is idle until some time, and has
- * gone on since, has done so as that time has come: then nothing is skipped.
+ * the clock, or for one that does, it is put forward.  A child that said it is idle until
+ * some time, and has gone on since, has done so as that time has come, and then nothing
+ * is skipped; or as another one has passed what it awaits, who then said that it is
+ * busy: unless it passed that before, which is why it is looked for again.
  */
 void
 schedule_tick(Replay *replay)
@@ -403,6 +406,9 @@ schedule_tick(Replay *replay)
 	if (limit < 0 || replay->is_paused || replay->settings.timing == TIMING_ASAP)
 		return;
 	common_say_idle(common, find_idle(replay));
+	order_look(replay);
+	if (find_idle(replay) == COMMON_BUSY)
+		common_say_idle(common, COMMON_BUSY);
 	next = common_idle_until(common);
 	if (next == COMMON_BUSY || next == INT64_MAX)
 		return;
