@@ -110,7 +110,9 @@ AS $$
 		WHERE x.run_id IN ($1, $2) AND pgwire_trace.replay_check($1) AND pgwire_trace.replay_check($2)),
 	sessions AS ( -- exchanges of those that were skipped whole have no row
 		SELECT s.run_id, s.session_id AS id FROM pgwire_trace.replay_run_session s
-		WHERE s.run_id IN ($1, $2) AND s.state = 'skipped')
+		WHERE s.run_id IN ($1, $2) AND s.state = 'skipped'),
+	levels AS MATERIALIZED ( -- from 4 on, rows in which neither run found a difference are the recorded ones in both
+		SELECT min(r.compare) < 4 AS too_low FROM pgwire_trace.replay_run r WHERE r.run_id IN ($1, $2))
 	SELECT session_id, exchange_no, v.what, v.a, v.b
 	FROM (SELECT * FROM both_runs r WHERE r.run_id = $1) one
 	FULL JOIN (SELECT * FROM both_runs r WHERE r.run_id = $2) two USING (session_id, exchange_no)
@@ -124,11 +126,12 @@ AS $$
 		(4, 'data', one.row_digest::text, two.row_digest::text),
 		(5, 'verdicts', one.verdicts, two.verdicts)) v (no, what, a, b)
 	WHERE v.a IS DISTINCT FROM v.b
+		  AND (v.no <> 4 OR one.verdicts IS NOT NULL OR two.verdicts IS NOT NULL OR (SELECT l.too_low FROM levels l))
 	ORDER BY 1, 2, v.no
 $$;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_compare(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_compare(bigint, bigint) IS
-'Returns where two replays differ from one another: outcome, sqlstate, rows, data (digests) or verdicts. Between two replays against one target that is the noise: what no two runs have in common. An exchange that only one of them was to replay is unsent in the other. Raises 42704 for a run that never was.';
+'Returns where two replays differ from one another: outcome, sqlstate, rows, data (digests) or verdicts. Between two replays against one target that is the noise: what no two runs have in common. An exchange that only one of them was to replay is unsent in the other. Data that both found no difference in are the same, whatever columns or numbers of types were left out. Raises 42704 for a run that never was.';
 
 CREATE TABLE pgwire_trace.replay_noise (
 	normalised_hash bigint NOT NULL,

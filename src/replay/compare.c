@@ -396,6 +396,41 @@ compare_notices(Comparison *comparison, const Answer *captured, const Answer *re
 }
 
 /*
+ * Finds the error that ends a statement; false: it ends without one.
+ */
+static bool
+find_error(Outline ahead, int statement_no, Unit *error)
+{
+	while (outline_next(&ahead, error) && error->statement_no == statement_no)
+		if (error->id == WIRE_MSG_ErrorResponse)
+			return true;
+	return false;
+}
+
+/*
+ * Puts an error in a unit's place where two units differ because the statement ends with
+ * it, on one side alone: fewer rows, or none, are what comes of it.
+ */
+static void
+look_for_error(const Outline *left, Unit *before, const Outline *right, Unit *after)
+{
+	Unit was;
+	Unit is;
+	bool had;
+	bool has;
+
+	if ((before->id == after->id && before->count == after->count) ||
+	    before->id == WIRE_MSG_ErrorResponse || after->id == WIRE_MSG_ErrorResponse)
+		return;
+	had = find_error(*left, before->statement_no, &was);
+	has = find_error(*right, after->statement_no, &is);
+	if (has && !had)
+		*after = is;
+	else if (had && !has)
+		*before = was;
+}
+
+/*
  * Compares two answers of which all bytes are there.
  */
 static void
@@ -415,6 +450,8 @@ compare_bytes(Comparison *comparison, const Answer *captured, const Answer *repl
 
 		if (!had && !has)
 			break;
+		if (had && has)
+			look_for_error(&left, &before, &right, &after);
 		if (!same_kind(comparison, had ? &before : NULL, has ? &after : NULL))
 		{
 			bool had_run = had && before.id == WIRE_MSG_DataRow;
