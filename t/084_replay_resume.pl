@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $server = PgwireTrace::Replay->start('replay_resume');
+my $server = PgwireTrace::Replay->start('replay_resume', conf => "wal_level = replica\n");
 my $target = $server->target;
 my $conninfo = $server->conninfo;
 my $setup = 'create table ran (session int, step int); create function nap() returns void language'
@@ -186,7 +186,8 @@ ok(poll(sub { !kill(0, $pids[0]) }), 'the other goes too');
 $server->node->safe_psql('postgres', "create or replace function nap() returns void language sql as 'select'");
 $target->safe_psql('postgres', "create or replace function nap() returns void language sql as 'select'");
 my $stub = PgwireTrace::Hostile->start(login_silent => sub { $_[0]->wait_for_end },
-	check_silent => sub { $_[0]->wait_for_end }, silent => sub { $_[0]->wait_for_end });
+	check_silent => sub { $_[0]->wait_for_end }, silent => sub { $_[0]->wait_for_end },
+	check_late => sub { my ($peer) = @_; sleep 1; $peer->agree; $peer->wait_for_end });
 my $silent = 'host=127.0.0.1 sslmode=disable port=' . $stub->port;
 my $plans = $server->node->data_dir . '/pgwire_trace/pgsql_tmp_replay';
 
@@ -250,6 +251,17 @@ my %stages = (
 				  . " and session_id = $sessions[0]"), 'it plays');
 		return $run;
 	},
+	begun => sub { # so that the file says so, and no row
+		my $run = start_run("$silent dbname=check_late");
+
+		ok($server->wait_for("select count(*) = 4 from pgwire_trace.replay_run_session where run_id = $run"), 'planned');
+		my $holder = hold("select from pgwire_trace.replay_run_session where run_id = $run for update");
+
+		worker_waits($run);
+		is($server->sql("select count(*) from pgwire_trace.replay_run_session where run_id = $run and state = 'planned'"),
+			'4', 'no row says that a session has begun');
+		return ($run, $holder);
+	},
 	storing => sub {
 		my $run = start_run("$silent dbname=silent");
 
@@ -289,7 +301,7 @@ sub check_aborted
 }
 
 for my $case ([qw(child connecting)], [qw(child checking)], [qw(child playing)], [qw(worker planning)],
-	[qw(worker checking)], [qw(worker storing)])
+	[qw(worker checking)], [qw(worker begun)], [qw(worker storing)])
 {
 	my ($victim, $stage) = @$case;
 	my ($stage_run, $holder) = $stages{$stage}->();
@@ -338,8 +350,20 @@ for my $way (qw(killed smart fast immediate))
 	$server->wait_for_side_port;
 	check_aborted($way_run, "server $way" . ($way eq 'killed' ? ' planning' : ''), @children, $way_worker);
 }
-$server->node->stop('immediate');
-$server->start_again;
+
+# a standby
+my ($resumable) = $stages{playing}->();
+$server->node->stop('fast');
+append_to_file($server->node->data_dir . '/standby.signal', '');
+$server->node->start;
+for my $call ("replay_start('$conninfo')", "replay_resume($resumable, '$conninfo')")
+{
+	like(($server->try_sql("select pgwire_trace.$call"))[2], qr/a replay cannot run on a standby/, "$call on a standby");
+}
+$server->node->stop('fast');
+unlink $server->node->data_dir . '/standby.signal';
+$server->node->start;
+$server->wait_for_side_port;
 
 # ---- what else goes on in the server ----
 

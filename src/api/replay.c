@@ -9,6 +9,7 @@
 #include "api/replay_options.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -210,6 +211,19 @@ wait_recorded(BackgroundWorkerHandle *handle, const ReplayRequest *request)
 }
 
 /*
+ * Raises 25006 on a standby, where nothing can be recorded.
+ */
+static void
+refuse_in_recovery(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+		                errmsg("a replay cannot run on a standby"),
+		                errdetail("What comes of it is written to tables."),
+		                errhint("Start it on the primary; a standby can be the target.")));
+}
+
+/*
  * Starts the worker of a run, and waits until it has recorded that.
  */
 static void
@@ -246,6 +260,7 @@ pgwire_trace_replay_start(PG_FUNCTION_ARGS)
 	ReplayRequest *request = replay_request_make(fcinfo);
 
 	pgwt_require_preloaded();
+	refuse_in_recovery();
 	require_reading();
 	(void) replay_target_open(request); /* what it refuses is refused here */
 	replay_check_sessions(request);
@@ -268,6 +283,7 @@ pgwire_trace_replay_restart(PG_FUNCTION_ARGS)
 	ReplayRequest *request = replay_request_make(fcinfo);
 
 	pgwt_require_preloaded();
+	refuse_in_recovery();
 	require_reading();
 	request->run_id = PG_GETARG_INT64(10);
 	if (!require_run(request->run_id) && PG_GETARG_BOOL(11))

@@ -137,7 +137,8 @@ replay_resume_request(ReplayRequest *request)
 	ForceSyncCommit();
 	replay_resume_cut(request);
 	execute(goes_on_sql, 2, types, values);
-	if (SPI_execute_with_args(rest_sql, 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+	/* not as read-only: that would see the rows as they were before the cut */
+	if (SPI_execute_with_args(rest_sql, 1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
 	if (DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)) ==
 	    0)
