@@ -96,7 +96,6 @@ typedef struct PlanSession
 	 * fails does not, as who binds it then gets an error of its own.
 	 */
 	uint32_t prelude_len;
-	uint32_t prelude_requests; /* so many ReadyForQuery answer it */
 	uint64_t prelude_at;
 } PlanSession;
 

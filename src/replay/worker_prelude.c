@@ -39,8 +39,6 @@ struct Prelude
 	char *settings[lengthof(reported)]; /* NULL: as it was at first */
 	StringInfoData queries;             /* SET ... */
 	StringInfoData bytes;               /* of the prelude, once an exchange is sent */
-	uint32 query_count;
-	uint32 requests;
 	bool is_begun;
 };
 
@@ -129,7 +127,6 @@ pass_query(Prelude *prelude, const char *message, Size used, WireSpan text)
 	{
 		case STATE_SET:
 			appendBinaryStringInfo(&prelude->queries, message, (int) used);
-			prelude->query_count++;
 			break;
 		case STATE_PREPARE:
 			appendBinaryStringInfo(&enter(prelude, name)->bytes, message, (int) used);
@@ -139,7 +136,6 @@ pass_query(Prelude *prelude, const char *message, Size used, WireSpan text)
 			break;
 		case STATE_DISCARD:
 			resetStringInfo(&prelude->queries);
-			prelude->query_count = 0;
 			memset(prelude->settings, 0, sizeof(prelude->settings));
 			forget_all(prelude);
 			break;
@@ -296,7 +292,6 @@ static void
 put_query(Prelude *prelude, const char *query)
 {
 	put_message(&prelude->bytes, 'Q', query, strlen(query) + 1);
-	prelude->requests++;
 }
 
 /*
@@ -314,19 +309,14 @@ begin_sending(Planner *planner)
 		put_query(prelude,
 		          psprintf("SET SESSION AUTHORIZATION %s", quote_literal_cstr(planner->user)));
 	appendBinaryStringInfo(&prelude->bytes, prelude->queries.data, prelude->queries.len);
-	prelude->requests += prelude->query_count;
 	for (Size i = 0; i < lengthof(reported); i++)
 		if (prelude->settings[i])
 			put_query(prelude, psprintf("SELECT pg_catalog.set_config('%s', %s, false)",
 			                            reported[i], quote_literal_cstr(prelude->settings[i])));
 	hash_seq_init(&status, prelude->statements);
 	while ((statement = hash_seq_search(&status)))
-	{
-		if (statement->is_overwritten)
-			continue;
-		appendBinaryStringInfo(&prelude->bytes, statement->bytes.data, statement->bytes.len);
-		prelude->requests++;
-	}
+		if (!statement->is_overwritten)
+			appendBinaryStringInfo(&prelude->bytes, statement->bytes.data, statement->bytes.len);
 }
 
 /*
@@ -373,7 +363,6 @@ prepare(Planner *planner, WireSpan name, int bind_no)
 	appendBinaryStringInfo(&body, "\0\0", 2); /* parameter types: as the server finds them */
 	put_message(&prelude->bytes, 'P', body.data, (Size) body.len);
 	put_message(&prelude->bytes, 'S', "", 0);
-	prelude->requests++;
 	pfree(body.data);
 }
 
@@ -422,7 +411,6 @@ planner_prelude_finish(Planner *planner, PlanSession *session)
 {
 	Prelude *prelude = planner->prelude;
 
-	session->prelude_requests = prelude->requests;
 	session->prelude_len = (uint32) prelude->bytes.len;
 	if (planner->writer && prelude->bytes.len > 0 &&
 	    !plan_add_bytes(planner->writer, prelude->bytes.data, (Size) prelude->bytes.len,

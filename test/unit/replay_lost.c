@@ -404,7 +404,6 @@ write_sessions(const char *path, const Variant *variant, int sessions)
 		if (variant->has_prelude)
 		{
 			session.prelude_len = (uint32_t) prelude.len;
-			session.prelude_requests = 1;
 			good = plan_add_bytes(&writer, prelude.bytes, prelude.len, &session.prelude_at);
 		}
 		good = good && write_exchanges(&writer, variant, i) && plan_add_session(&writer, &session);
