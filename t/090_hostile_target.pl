@@ -127,7 +127,7 @@ my %cases = (
 
 	# answers to something else
 	copy_in => [ once(message('G', pack('Cnn', 0, 1, 0))), '1:timeout', 'lost' ],
-	copy_in_and_error => [ then_well(message('G', pack('Cnn', 0, 1, 0)), error_fields('E', 'ERROR', '57014', 'x'), $idle), '1:shape', 'finished' ],
+	copy_in_and_error => [ then_well(message('G', pack('Cnn', 0, 1, 0)), error_fields('E', 'ERROR', '57014', 'x'), $idle), '1:error_new', 'finished' ],
 	authentication => [ once(message('R', pack('N', 3)), $one), undef, undef ],
 	nothing_but_ready => [ then_well($idle), '1:timeout', 'lost' ],
 	ready_twice => [ then_well($one, $idle), undef, undef ],
