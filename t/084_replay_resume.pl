@@ -155,18 +155,12 @@ my ($status, undef, $err) = run_client([ 'pgbench', '-n', '-f', $script, '-c', '
 		'10', $server->side_connstr . ' application_name=many' ]);
 is($status, 0, 'pgbench ran') or diag($err);
 my $many = $server->sessions_of('many');
-$run = $server->begin_run("array[$many], timing => 'asap',"
+$run = $server->begin_run("array[$many], timing => 'think', speed => 0.001,"
 	  . " compare => 5, options => '{\"children\": 3}'");
-my $processes = 0;
-poll(sub {
-	my ($pid, $state) = split /\|/, $server->sql("select (select pid from pg_stat_activity where"
-		  . " backend_type = 'pgwire_trace replay'), state from pgwire_trace.replay_run where run_id = $run");
-	my @now = $pid ? PgwireTrace::Replay::children_of($pid) : ();
-	$processes = @now if @now > $processes;
-	return $state ne 'running' && $state ne 'planned';
-});
-is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'three network processes');
-is($processes, 3, 'three were seen');
+ok(poll(sub { PgwireTrace::Replay::children_of($server->worker_pid('replay') || -1) == 3 }),
+	'three network processes');
+is($server->sql("select pgwire_trace.replay_set_speed($run, 1000)"), 't', 'fast enough');
+is($server->sql("select pgwire_trace.replay_wait($run, '60 s')"), 't', 'they end');
 is($server->of_run($run, 'state, captured, sent, divergences'),
 	'finished|600|600|0', 'all of it was run');
 is($server->sql("select sent from pgwire_trace.replay_progress where run_id = $run"), '600',
