@@ -309,7 +309,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog;
 REVOKE ALL ON FUNCTION pgwire_trace.replay_start(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION pgwire_trace.replay_start(text, bigint[], timestamptz, timestamptz, text, float8, text, integer, boolean, jsonb) IS
-'Starts to replay recorded sessions (all, those named, or those of a time range) against the server that the connection string names, and returns the run''s number. timing: asap, think, schedule; ordering: none, arrival, commit; compare: 0 to 5. The target must agree (pgwire_trace.allow_replay). Raises 22023, 42501, 0A000, 53400.';
+'Starts to replay recorded sessions (all, those named, or those of a time range) against the server that the connection string names, and returns the run''s number. timing: asap, think, schedule, catch-up; ordering: none, arrival, commit; compare: 0 to 5; docs/replay.md has the options. The target must agree (pgwire_trace.allow_replay). Raises 22023, 42501, 42704 (a session that is not in the record), 0A000, 53400.';
 
 CREATE FUNCTION pgwire_trace.replay_plan(
 	target text,
