@@ -223,8 +223,7 @@ replay_target_open(const ReplayRequest *request)
 	if (defaults)
 		PQconninfoFree(defaults);
 	if (!request->by_superuser && !find(target->options, "password"))
-		ereport(ERROR, (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-		                errmsg("password is required"),
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("password is required"),
 		                errdetail("A replay that no superuser starts must give a password in its "
 		                          "target.")));
 	return target;
