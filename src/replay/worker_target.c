@@ -350,9 +350,9 @@ put_limits(StringInfo out, const PQconninfoOption *options)
 	for (size_t i = 0; i < lengthof(not_his); i++)
 		put(out, not_his[i][0], not_his[i][1]);
 	for (; options->keyword; options++)
-		/* from libpq 16 on; before it, who has not asked for a password is refused afterwards */
+		/* from libpq 16 on; a target that asks for nothing is refused when it is known, see connect.c */
 		if (strcmp(options->keyword, "require_auth") == 0 && !options->val)
-			put(out, "require_auth", "password,md5,scram-sha-256");
+			put(out, "require_auth", "none,password,md5,scram-sha-256");
 }
 
 /*
