@@ -125,9 +125,13 @@ my $shelf = $server->recorded;
 is($server->verdicts($server->replay("array[$shelf], timing => 'asap', compare => 5")), '', 'no change, no verdict');
 $target->safe_psql('postgres', 'drop table shelf');
 $run = $server->replay("array[$shelf], timing => 'asap', compare => 1");
-is($server->verdicts($run), '1:error_new 2:skipped<1', 'what the target passed over in a pipeline');
+# versions 18 of PostgreSQL answer what stands behind such a Sync with an internal error
+my $spared = $server->sql("select count(*) from pgwire_trace.exchange where session_id = $shelf and sqlstate = 'XX000'");
+is($server->verdicts($run), '1:error_new 2:skipped<1' . ($spared ? ' 3:error_gone<1' : ''),
+	'what the target passed over in a pipeline');
 is($server->sql("select string_agg(coalesce(caused_by_exchange_no::text, 'root'), ' ' order by exchange_no)"
-		  . " from pgwire_trace.replay_divergence where run_id = $run"), 'root 1', 'has its cause');
+		  . " from pgwire_trace.replay_divergence where run_id = $run and exchange_no < 3"),
+	'root 1', 'has its cause');
 $target->safe_psql('postgres', q(create table shelf (a int); insert into shelf values (1);
 	create or replace function slow() returns int language sql as 'select 1 from pg_sleep(30)'));
 $run = $server->replay("array[$shelf], timing => 'asap', options => '{\"exchange_timeout\": 300}'");
