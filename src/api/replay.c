@@ -233,7 +233,7 @@ launch(ReplayRequest *request)
 	dsm_segment *segment;
 
 	request->slot = replay_slot_claim(request->run_id);
-	/* PG_TRY: the slot is nobody's until the worker runs */
+	/* PG_TRY: the slot is nobody's until the worker has it, which its token tells */
 	PG_TRY();
 	{
 		segment = dsm_create(request->size, 0);
@@ -244,7 +244,7 @@ launch(ReplayRequest *request)
 	}
 	PG_CATCH();
 	{
-		if (atomic_load(&replay_slot(request->slot)->pid) == 0)
+		if (atomic_load(&replay_slot(request->slot)->token[0]) == 0)
 			replay_slot_release(request->slot, request->run_id);
 		PG_RE_THROW();
 	}

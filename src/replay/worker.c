@@ -474,7 +474,6 @@ take_request(dsm_handle handle)
 	memcpy(run.request, shared, shared->size);
 	dsm_detach(segment);
 	run.slot = replay_slot(run.request->slot);
-	atomic_store(&run.slot->pid, (uint32) MyProcPid);
 	before_shmem_exit(on_exit_replay, (Datum) 0);
 	make_token();
 }
@@ -564,6 +563,8 @@ pgwire_trace_replay_main(Datum arg)
 	unsetenv("PGUSER"); /* the target's default user is the server's, not its environment's */
 	take_request(DatumGetUInt32(arg));
 	BackgroundWorkerInitializeConnectionByOid(run.request->database, InvalidOid, 0);
+	/* not before: others would not find it among the server's processes, and take the slot */
+	atomic_store(&run.slot->pid, (uint32) MyProcPid);
 	replay_guard_settings();
 	run.loop = AllocSetContextCreate(TopMemoryContext, "replay", ALLOCSET_DEFAULT_SIZES);
 	before = MemoryContextSwitchTo(TopMemoryContext);

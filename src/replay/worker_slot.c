@@ -29,67 +29,11 @@ is_for(BoardReplay *slot, int64 run_id)
 }
 
 /*
- * Raises 55000 where a run has a slot already.  Of two that resume it at one time the
- * one with the earlier slot does.
+ * Makes a slot that of a run.
  */
 static void
-refuse_twice(int mine, int64 run_id)
+take(BoardReplay *slot, int64 run_id)
 {
-	for (int i = 0; i < BOARD_MAX_REPLAYS; i++)
-	{
-		BoardReplay *slot = replay_slot(i);
-
-		if (i == mine || !is_for(slot, run_id) || !pgwt_replay_is_live(slot) ||
-		    (i > mine && atomic_load(&slot->pid) == 0))
-			continue;
-		replay_slot_release(mine, run_id);
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("replay %lld is running already", (long long) run_id)));
-	}
-}
-
-/*
- * Takes a slot that is free; -1: there is none.  Without the lock, which is the server's
- * for what happens rarely, two could take one slot while it still names a worker that
- * is gone.
- */
-static int
-take_free(int64 run_id)
-{
-	int taken = -1;
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	for (int i = 0; i < BOARD_MAX_REPLAYS && taken < 0; i++)
-	{
-		BoardReplay *slot = replay_slot(i);
-
-		if (pgwt_replay_is_live(slot))
-			continue;
-		atomic_store(&slot->claimed_at, pgwt_now());
-		atomic_store(&slot->database, MyDatabaseId);
-		atomic_store(&slot->pid, 0);
-		atomic_store(&slot->run_id, run_id);
-		taken = i;
-	}
-	LWLockRelease(AddinShmemInitLock);
-	return taken;
-}
-
-/*
- * Claims a slot for a run.
- */
-int
-replay_slot_claim(int64 run_id)
-{
-	int taken = take_free(run_id);
-	BoardReplay *slot;
-
-	if (taken < 0)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-		                errmsg("%d replays are running already", BOARD_MAX_REPLAYS),
-		                errhint("Wait for one with pgwire_trace.replay_wait(), or cancel one with "
-		                        "pgwire_trace.replay_cancel().")));
-	slot = replay_slot(taken);
 	atomic_store(&slot->token[0], 0);
 	atomic_store(&slot->state, REPLAY_STARTING);
 	atomic_store(&slot->command, 0);
@@ -100,7 +44,36 @@ replay_slot_claim(int64 run_id)
 	atomic_store(&slot->late_us, 0);
 	atomic_store(&slot->target_late_us, 0);
 	atomic_store(&slot->order_timeouts, 0);
-	refuse_twice(taken, run_id);
+	atomic_store(&slot->claimed_at, pgwt_now());
+	atomic_store(&slot->database, MyDatabaseId);
+	atomic_store(&slot->pid, 0);
+	atomic_store(&slot->run_id, run_id);
+}
+
+/*
+ * Claims a slot for a run.  Under the lock, which is the server's for what happens
+ * rarely: two could take one slot that still names a worker that is gone, or one run.
+ */
+int
+replay_slot_claim(int64 run_id)
+{
+	bool is_running;
+	int taken = -1;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	is_running = replay_slot_find(run_id) >= 0;
+	for (int i = 0; i < BOARD_MAX_REPLAYS && taken < 0 && !is_running; i++)
+		if (!pgwt_replay_is_live(replay_slot(i)))
+			take(replay_slot(taken = i), run_id);
+	LWLockRelease(AddinShmemInitLock);
+	if (is_running)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("replay %lld is running already", (long long) run_id)));
+	if (taken < 0)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+		                errmsg("%d replays are running already", BOARD_MAX_REPLAYS),
+		                errhint("Wait for one with pgwire_trace.replay_wait(), or cancel one with "
+		                        "pgwire_trace.replay_cancel().")));
 	return taken;
 }
 
